@@ -1,0 +1,114 @@
+# Every command that a person types. Each sets up what it needs; `make` alone lists them.
+# Needs make 3.81 or newer and Python 3.11 or newer, and nothing else.
+
+VENV ?= .venv
+PYTHON ?= python3
+PORT = 8000
+MAKEFLAGS += --no-print-directory
+
+# HOME= would make tools write to /; without it they ask the user database.
+ifeq ($(strip $(HOME)),)
+unexport HOME
+endif
+# Material's notice about MkDocs 2 says nothing about this project.
+export NO_MKDOCS_2_WARNING := 1
+
+PY := "$(if $(filter /%,$(VENV)),$(VENV),$(CURDIR)/$(VENV))/bin/python"
+# A Python that was asked for by name is used; the default one replaces no environment that works.
+ASKED := $(if $(filter command environment,$(origin PYTHON)),"$(PYTHON)")
+# What a recipe starts is no part of this make: a make in a test must not look for this one's job server and options.
+ALONE := unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL GNUMAKEFLAGS;
+HEADING := @printf '\n\033[1m== %s\033[0m\n'
+ifdef NO_COLOR
+HEADING := @printf '\n== %s\n'
+endif
+# More workers than this only start more servers.
+WORKERS := -n auto --maxprocesses 8
+COVERAGE := --cov --cov-branch
+
+.DEFAULT_GOAL := help
+.PHONY: help setup environment serve check site lint test docs-test bench restart-backend stop-backend logs psql lock screenshot clean
+
+help: ## list the commands
+	@printf 'Usage: make COMMAND\n\n'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-17s%s\n", $$1, $$2 }' Makefile
+
+# Silent where there is nothing to do, so that the output of a command is its own.
+environment:
+	@sh requirements/install.sh "$(VENV)" $(ASKED)
+
+setup: environment ## make .venv from the locked requirements (every command does this itself)
+	@printf 'ready: '; $(PY) --version
+
+define run-lint
+$(HEADING) 'Lint and types'
+@$(PY) -m ruff check
+@$(PY) -m ruff format --check
+@$(PY) -m mypy
+endef
+
+define run-build
+$(HEADING) 'Site: build/site'
+@$(PY) -m mkdocs --quiet build --strict
+endef
+
+serve: environment ## the handbook on http://127.0.0.1:8000, rebuilt as you save (PORT=8001 for another port)
+	@$(PY) -c 'import socket, sys; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); sys.exit(s.connect_ex(("127.0.0.1", $(PORT))) == 0)' \
+		|| { printf 'Port %s is in use. Stop what listens there, or: make serve PORT=%s\n' '$(PORT)' "$$(($(PORT) + 1))" >&2; exit 1; }
+	@$(ALONE) exec $(PY) -m mkdocs serve --dev-addr 127.0.0.1:$(PORT)
+
+check: environment ## everything: lint, types, documentation tests, strict site build, all other tests, coverage
+	$(run-lint)
+	$(HEADING) 'Documentation tests'
+	@rm -f .coverage .coverage.*
+	@$(ALONE) $(PY) -m pytest docs $(WORKERS) --dist loadfile $(COVERAGE) --cov-report= --cov-fail-under=0
+	$(run-build)
+	$(HEADING) 'Tests'
+	@$(ALONE) $(PY) -m pytest backend/tests tests $(WORKERS) --dist worksteal $(COVERAGE) --cov-append
+
+site: docs-test ## test the pages, then build the handbook into build/site
+	$(run-build)
+
+lint: environment ## ruff, its formatter, mypy
+	$(run-lint)
+
+test: environment ## the tests of the backend, the harness and the site
+	@$(ALONE) $(PY) -m pytest backend/tests tests $(WORKERS) --dist worksteal
+
+docs-test: environment ## run every block of the handbook
+	@$(ALONE) $(PY) -m pytest docs $(WORKERS) --dist loadfile
+
+bench: environment ## measure the migration runner against bare asyncpg
+	@$(ALONE) $(PY) -m tests.bench
+
+restart-backend: environment ## stop a running backend, start it, wait until it is ready
+	@$(ALONE) cd backend && exec $(PY) -m src.service restart
+
+stop-backend: environment ## stop the backend
+	@$(ALONE) cd backend && exec $(PY) -m src.service stop
+
+logs: environment ## show what the backend has logged
+	@$(ALONE) cd backend && exec $(PY) -m src.service logs
+
+psql: environment ## open psql on the backend's database
+	@$(ALONE) cd backend && exec $(PY) -m src.db.psql
+
+UV_COMPILE := -m uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet
+
+lock: environment ## resolve the dependencies again and write requirements/*.txt
+	@$(PY) -m pip install --quiet --disable-pip-version-check uv
+	@$(PY) $(UV_COMPILE) --group dev --output-file requirements/dev.txt
+	@$(PY) $(UV_COMPILE) --output-file requirements/backend.txt
+
+CHROMIUM = chromium
+screenshot: site ## take the README's picture of a page (needs Chromium; CHROMIUM=… names it)
+	@profile=$$(mktemp -d) && trap 'rm -rf "$$profile"' EXIT && $(CHROMIUM) --headless --no-sandbox --disable-gpu \
+		--disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync \
+		--hide-scrollbars --window-size=1280,860 --user-data-dir="$$profile" \
+		--screenshot="$(CURDIR)/docs/assets/screenshot.png" "file://$(CURDIR)/build/site/development/index.html" 2>/dev/null
+
+clean: ## delete the environment, the built site and caches; keep .data
+	@rm -rf build .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache
+	@find . -name __pycache__ -type d -not -path './.data/*' -not -path './.venv/*' -prune -exec rm -rf {} +
+	@if [ -L "$(VENV)" ] || [ -f "$(VENV)/pyvenv.cfg" ]; then rm -rf "$(VENV)"; fi

@@ -1,0 +1,175 @@
+"""Make the project's virtual environment from the lock file; ``install.sh`` says when.
+
+The environment's directory is locked while it is made, so that a second ``make`` waits for the first. The stamp is
+written last and removed first: an environment without one was interrupted, and is made again from nothing.
+"""
+
+import argparse
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+LOCK_FILE = Path(__file__).resolve().parent / "dev.txt"
+STAMP = "plantops-set-up"
+UNFINISHED = "unfinished\n"
+SECONDS_BETWEEN_REPORTS = 10.0
+PIP_PROGRESS = ("Collecting ", "Downloading ", "Using cached ", "Ignoring ", "Installing collected ", "Looking in ")
+PIP_ADVICE = """
+Set-up stopped: pip could not install the packages; its own lines are above.
+  Without a network, or behind a proxy: see that pip can reach its package index (HTTPS_PROXY, PIP_INDEX_URL, pip.conf).
+  "No matching distribution": this Python may be too new for a package; try make PYTHON=python3.12
+  "THESE PACKAGES DO NOT MATCH THE HASHES": the index gave another file than the locked one; do not use it.
+  "No space left on device": about 400 MB are needed.
+  Then run make again.
+"""
+
+
+def stamp_text(venv: Path) -> str:
+    """Return what the stamp of a finished environment says: its lock file, its place and the running interpreter."""
+    digest = hashlib.sha256(LOCK_FILE.read_bytes()).hexdigest()
+    # The place counts because the scripts in bin/ hold it.
+    return f"{digest}\n{venv.resolve()}\n{sys.version}\n"
+
+
+def is_current(venv: Path, wanted: str) -> bool:
+    """Return whether the environment, whose Python runs this, is what the lock file and ``wanted`` ask for.
+
+    ``wanted`` is the ``sys.version`` of the interpreter that was asked for by name, or empty for any.
+    """
+    stamp = venv / STAMP
+    return wanted in ("", sys.version) and stamp.is_file() and stamp.read_text() == stamp_text(venv)
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Hold the directory's lock, which the kernel gives back however this process ends."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("Waiting for another make, which is setting up the same environment.", flush=True)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def empty(venv: Path) -> None:
+    """Delete everything in the environment's directory but an unfinished stamp, and nothing in any other directory."""
+    entries = {entry.name: entry for entry in venv.iterdir()}
+    if entries and not {"pyvenv.cfg", STAMP} & entries.keys():
+        sys.exit(
+            f"\nSet-up stopped: {venv} holds other things than a virtual environment.\n"
+            "  Move it away, or name another: make VENV=…"
+        )
+    (venv / STAMP).write_text(UNFINISHED)
+    entries.pop(STAMP, None)
+    for entry in entries.values():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def install(python: Path) -> None:
+    """Install what the lock file lists with ``python``; show where pip has got to, and its lines if it fails."""
+    command = [
+        str(python),
+        "-I",
+        "-m",
+        "pip",
+        "install",
+        "--disable-pip-version-check",
+        "--no-input",
+        "--progress-bar=off",
+    ]
+    # Settings that are meant for the user's other environments would put the packages elsewhere.
+    environment = {
+        name: value for name, value in os.environ.items() if name not in {"PIP_USER", "PIP_TARGET", "PIP_PREFIX"}
+    }
+    total = len(re.findall(r"^[\w.-]+==", LOCK_FILE.read_text(), re.MULTILINE))
+    count = 0
+    told = time.monotonic()
+    lines = []
+    with subprocess.Popen(
+        [*command, "--require-hashes", "--requirement", str(LOCK_FILE)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as pip:
+        for line in pip.stdout or ():
+            total -= line.startswith("Ignoring ")
+            count += line.startswith("Collecting ")
+            if not line.lstrip().startswith(PIP_PROGRESS):
+                lines.append(line)
+            if line.startswith("Installing collected "):
+                print(f"  {count} of {total} packages are here; unpacking them", flush=True)
+            elif time.monotonic() - told > SECONDS_BETWEEN_REPORTS:
+                told = time.monotonic()
+                print(f"  {count} of {total} packages", flush=True)
+    if pip.returncode != 0:
+        sys.stderr.write("".join(lines) + PIP_ADVICE)
+        sys.exit(1)
+
+
+def make(venv: Path) -> None:
+    """Make the environment from nothing and stamp it."""
+    started = time.monotonic()
+    version = ".".join(map(str, sys.version_info[:3]))
+    print(
+        f"Setting up {venv} with Python {version} (once; half a minute to two minutes, a 100 MB download):", flush=True
+    )
+    empty(venv)
+    # The interpreter behind an environment that is switched on, which may be the very one that has just been emptied.
+    base = getattr(sys, "_base_executable", sys.executable)
+    print("  an empty environment", flush=True)
+    created = subprocess.run(
+        [base, "-I", "-m", "venv", venv], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    if created.returncode != 0:
+        sys.stderr.write(
+            f"{created.stdout}\nSet-up stopped: Python's venv module failed; its own lines are above.\n"
+            "  On Debian and Ubuntu:  apt install python3-venv  and run make again.\n"
+        )
+        sys.exit(1)
+    print("  the packages of requirements/dev.txt", flush=True)
+    install(venv / "bin" / "python")
+    temporary = venv / f"{STAMP}.new"
+    temporary.write_text(stamp_text(venv))
+    temporary.replace(venv / STAMP)
+    print(f"  ready after {time.monotonic() - started:.0f} s", flush=True)
+
+
+def main() -> int:
+    """Return 0 where the environment is, or now is, current."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--current", metavar="VERSION", help="only tell whether it is current")
+    parser.add_argument("venv", type=Path)
+    arguments = parser.parse_args()
+    venv: Path = arguments.venv
+    if arguments.current is not None:
+        return 0 if is_current(venv, arguments.current) else 1
+    venv.mkdir(parents=True, exist_ok=True)
+    with locked(venv):
+        # Another make may have made it while this one waited.
+        if not is_current(venv, ""):
+            make(venv)
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("\nSet-up was interrupted; the next make begins it again.")

@@ -1,0 +1,1 @@
+"""The PlantOps backend: ``backend/`` is the import root, ``src`` the package."""

@@ -29,7 +29,7 @@ COVERAGE := --cov --cov-branch
 .DEFAULT_GOAL := help
 .PHONY: help setup environment serve check site lint test docs-test bench restart-backend stop-backend logs psql lock screenshot clean
 
-help: ## list the commands
+help: ## list these commands
 	@printf 'Usage: make COMMAND\n\n'
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-17s%s\n", $$1, $$2 }' Makefile
 
@@ -37,7 +37,7 @@ help: ## list the commands
 environment:
 	@sh requirements/install.sh "$(VENV)" $(ASKED)
 
-setup: environment ## make .venv from the locked requirements (every command does this itself)
+setup: environment ## install the locked tools (each command does so)
 	@printf 'ready: '; $(PY) --version
 
 define run-lint
@@ -52,12 +52,12 @@ $(HEADING) 'Site: build/site'
 @$(PY) -m mkdocs --quiet build --strict
 endef
 
-serve: environment ## the handbook on http://127.0.0.1:8000, rebuilt as you save (PORT=8001 for another port)
+serve: environment ## show the handbook on http://127.0.0.1:8000
 	@$(PY) -c 'import socket, sys; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); sys.exit(s.connect_ex(("127.0.0.1", $(PORT))) == 0)' \
 		|| { printf 'Port %s is in use. Stop what listens there, or: make serve PORT=%s\n' '$(PORT)' "$$(($(PORT) + 1))" >&2; exit 1; }
 	@$(ALONE) exec $(PY) -m mkdocs serve --dev-addr 127.0.0.1:$(PORT)
 
-check: environment ## everything: lint, types, documentation tests, strict site build, all other tests, coverage
+check: environment ## lint, types, all tests, coverage, strict build
 	$(run-lint)
 	$(HEADING) 'Documentation tests'
 	@rm -f .coverage .coverage.*
@@ -66,22 +66,22 @@ check: environment ## everything: lint, types, documentation tests, strict site 
 	$(HEADING) 'Tests'
 	@$(ALONE) $(PY) -m pytest backend/tests tests $(WORKERS) --dist worksteal $(COVERAGE) --cov-append
 
-site: docs-test ## test the pages, then build the handbook into build/site
+site: docs-test ## test the pages and build them into build/site
 	$(run-build)
 
 lint: environment ## ruff, its formatter, mypy
 	$(run-lint)
 
-test: environment ## the tests of the backend, the harness and the site
+test: environment ## all tests but the pages
 	@$(ALONE) $(PY) -m pytest backend/tests tests $(WORKERS) --dist worksteal
 
-docs-test: environment ## run every block of the handbook
+docs-test: environment ## run every block of the pages
 	@$(ALONE) $(PY) -m pytest docs $(WORKERS) --dist loadfile
 
-bench: environment ## measure the migration runner against bare asyncpg
+bench: environment ## time the migration runner against bare asyncpg
 	@$(ALONE) $(PY) -m tests.bench
 
-restart-backend: environment ## stop a running backend, start it, wait until it is ready
+restart-backend: environment ## start the backend anew, wait until it is ready
 	@$(ALONE) cd backend && exec $(PY) -m src.service restart
 
 stop-backend: environment ## stop the backend
@@ -96,19 +96,20 @@ psql: environment ## open psql on the backend's database
 UV_COMPILE := -m uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet
 
-lock: environment ## resolve the dependencies again and write requirements/*.txt
+lock: environment ## lock the dependencies in requirements/ anew
 	@$(PY) -m pip install --quiet --disable-pip-version-check uv
 	@$(PY) $(UV_COMPILE) --group dev --output-file requirements/dev.txt
 	@$(PY) $(UV_COMPILE) --output-file requirements/backend.txt
 
 CHROMIUM = chromium
-screenshot: site ## take the README's picture of a page (needs Chromium; CHROMIUM=… names it)
-	@profile=$$(mktemp -d) && trap 'rm -rf "$$profile"' EXIT && $(CHROMIUM) --headless --no-sandbox --disable-gpu \
-		--disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync \
-		--hide-scrollbars --window-size=1280,860 --user-data-dir="$$profile" \
-		--screenshot="$(CURDIR)/docs/assets/screenshot.png" "file://$(CURDIR)/build/site/development/index.html" 2>/dev/null
+screenshot: site ## retake the README's picture (with Chromium)
+	@scratch=$$(mktemp -d); $(PY) -m http.server --bind 127.0.0.1 --directory build/site 8799 >/dev/null 2>&1 & server=$$!; \
+	trap 'kill $$server; rm -rf "$$scratch"' EXIT; sleep 1; \
+	$(CHROMIUM) --headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking \
+		--disable-component-update --disable-sync --hide-scrollbars --window-size=1280,860 --user-data-dir="$$scratch" \
+		--screenshot="$(CURDIR)/docs/assets/screenshot.png" http://127.0.0.1:8799/development/ 2>/dev/null
 
-clean: ## delete the environment, the built site and caches; keep .data
+clean: ## delete .venv, build and caches; keep .data
 	@rm -rf build .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache
 	@find . -name __pycache__ -type d -not -path './.data/*' -not -path './.venv/*' -prune -exec rm -rf {} +
 	@if [ -L "$(VENV)" ] || [ -f "$(VENV)/pyvenv.cfg" ]; then rm -rf "$(VENV)"; fi

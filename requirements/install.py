@@ -7,6 +7,7 @@ written last and removed first: an environment without one was interrupted, and 
 import argparse
 import fcntl
 import hashlib
+import math
 import os
 import re
 import shutil
@@ -114,7 +115,8 @@ def install(python: Path) -> None:
             if not line.lstrip().startswith(PIP_PROGRESS):
                 lines.append(line)
             if line.startswith("Installing collected "):
-                print(f"  {count} of {total} packages are here; unpacking them", flush=True)
+                print(f"  {count} packages are here; unpacking them", flush=True)
+                told = math.inf
             elif time.monotonic() - told > SECONDS_BETWEEN_REPORTS:
                 told = time.monotonic()
                 print(f"  {count} of {total} packages", flush=True)

@@ -49,6 +49,15 @@ def is_current(venv: Path, wanted: str) -> bool:
     return wanted in ("", sys.version) and stamp.is_file() and stamp.read_text() == stamp_text(venv)
 
 
+def has_been_made(venv: Path) -> bool:
+    """Return whether the environment is current when its own Python is asked, which may not even start."""
+    command = [str(venv / "bin" / "python"), "-ISB", __file__, "--current", sys.version, str(venv)]
+    try:
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
     """Hold the directory's lock, which the kernel gives back however this process ends."""
@@ -165,7 +174,7 @@ def main() -> int:
     venv.mkdir(parents=True, exist_ok=True)
     with locked(venv):
         # Another make may have made it while this one waited.
-        if not is_current(venv, ""):
+        if not has_been_made(venv):
             make(venv)
     return 0
 

@@ -1,0 +1,1 @@
+"""The database: connections, the migration runner and the PostgreSQL that development uses."""

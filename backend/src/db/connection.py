@@ -1,0 +1,132 @@
+"""Connections to PostgreSQL, and the reason when there is none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+import asyncpg.pool
+
+from .errors import DatabaseUnavailableError
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    Connection: TypeAlias = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+
+# Seconds for the whole of connecting: the name, the socket, the password.
+CONNECT_TIMEOUT = 10.0
+
+_REMEDIES: tuple[tuple[type[BaseException], str, str], ...] = (
+    (
+        asyncpg.InvalidAuthorizationSpecificationError,
+        "the server refused the user name or the password",
+        "Correct them in DATABASE_URL.",
+    ),
+    (
+        asyncpg.InvalidCatalogNameError,
+        "the server has no such database",
+        "Create it (createdb), or correct its name in DATABASE_URL.",
+    ),
+    (
+        asyncpg.TooManyConnectionsError,
+        "the server has no connection left",
+        "Close some, or raise max_connections.",
+    ),
+    (
+        asyncpg.CannotConnectNowError,
+        "the server is starting up or shutting down",
+        "Try again when it is ready.",
+    ),
+    (
+        TimeoutError,
+        f"the server did not answer within {CONNECT_TIMEOUT:g} s",
+        "Check the address in DATABASE_URL and the firewall.",
+    ),
+    (
+        OSError,
+        "nothing answers at that address",
+        "Start PostgreSQL, or correct the host and port in DATABASE_URL.",
+    ),
+)
+
+
+def _address(database_url: str) -> str:
+    """Say which server and database a URL names, without its user name and password."""
+    parts = urlsplit(database_url)
+    host = parts.hostname or parse_qs(parts.query).get("host", ["the default host"])[0]
+    port = f":{parts.port}" if parts.port else ""
+    name = parts.path.lstrip("/")
+    # An "@" here means that the password holds a "/": what follows is a part of it.
+    database = f", database {name}" if name and "@" not in name else ""
+    return f"{host}{port}{database}"
+
+
+def _refused(database_url: str, error: BaseException) -> DatabaseUnavailableError:
+    for kind, reason, remedy in _REMEDIES:
+        if isinstance(error, kind):
+            return DatabaseUnavailableError(
+                f"cannot connect to {_address(database_url)}: {reason}.\n{remedy}\n({type(error).__name__}: {error})"
+            )
+    return DatabaseUnavailableError(f"cannot connect to {_address(database_url)}.\n({type(error).__name__}: {error})")
+
+
+def _malformed() -> DatabaseUnavailableError:
+    # Neither the URL nor the parser's complaint is shown: a "#" or "/" in a password makes both of them show it.
+    return DatabaseUnavailableError(
+        "DATABASE_URL is not a valid PostgreSQL URL.\n"
+        "Write it as postgresql://user:password@host:5432/database, and percent-encode"
+        " the characters / ? # @ : in the password."
+    )
+
+
+async def connect(
+    database_url: str, *, application_name: str = "plantops-migrations"
+) -> asyncpg.Connection[asyncpg.Record]:
+    """Open one connection, for migrations.
+
+    It keeps no prepared statements: a migration may ask the same question before and after it changes a table, and a
+    statement that was prepared before the change is refused after it.
+
+    Arguments:
+        database_url: ``postgresql://user:password@host:port/database``.
+        application_name: how the connection shows in ``pg_stat_activity``.
+
+    Raises:
+        DatabaseUnavailableError: with the reason and a remedy, and never the password.
+    """
+    try:
+        _address(database_url)
+        return await asyncpg.connect(
+            database_url,
+            timeout=CONNECT_TIMEOUT,
+            statement_cache_size=0,
+            # The one start-up parameter of these that PgBouncer knows; everything else is SET later.
+            server_settings={"application_name": application_name},
+        )
+    except ValueError:
+        raise _malformed() from None
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        raise _refused(database_url, error) from error
+
+
+async def create_pool(database_url: str, **options: Any) -> asyncpg.Pool[asyncpg.Record]:
+    """Open the pool that the backend serves requests from.
+
+    Arguments:
+        database_url: ``postgresql://user:password@host:port/database``.
+        options: passed on to ``asyncpg.create_pool``.
+
+    Raises:
+        DatabaseUnavailableError: with the reason and a remedy, and never the password.
+    """
+    try:
+        _address(database_url)
+        return await asyncpg.create_pool(
+            database_url, timeout=CONNECT_TIMEOUT, server_settings={"application_name": "plantops"}, **options
+        )
+    except ValueError:
+        raise _malformed() from None
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        raise _refused(database_url, error) from error

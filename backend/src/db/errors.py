@@ -1,0 +1,156 @@
+"""The errors of the migration runner.
+
+Each has a short code that does not change and a section of the handbook that explains it.
+Their text is meant to be read alone: a failed start-up prints it and nothing else.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+HANDBOOK_PAGE = "docs/errors.md"
+
+
+class MigrationError(Exception):
+    """A migration, or the database that it is for, keeps the backend from starting.
+
+    Arguments:
+        message: what happened and what to do, one or more lines.
+        file: the migration file concerned, if there is one.
+        line: the line in that file, counted from 1, if it is known.
+    """
+
+    code: ClassVar[str] = "PM00"
+
+    def __init__(self, message: str, *, file: Path | None = None, line: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.file = file
+        self.line = line
+
+    @property
+    def page(self) -> str:
+        """The place in the handbook that explains this error, relative to the top of the checkout."""
+        return f"{HANDBOOK_PAGE}#{self.code.lower()}"
+
+    def __str__(self) -> str:
+        place = ""
+        if self.file is not None:
+            line = "" if self.line is None else f", line {self.line}"
+            place = f"{self.file.name}{line}: "
+        return f"{place}{self.message}\n[{self.code}] Background: {self.page}"
+
+
+class MigrationDirectoryError(MigrationError):
+    """The directory of the migrations does not exist, or cannot be read."""
+
+    code = "PM01"
+
+
+class MigrationNameError(MigrationError):
+    """The name of a file in the directory does not start with a version."""
+
+    code = "PM02"
+
+
+class DuplicateVersionError(MigrationError):
+    """Two files have one version."""
+
+    code = "PM03"
+
+
+class MigrationLoadError(MigrationError):
+    """A migration file cannot be read, does not parse, or fails while it is imported."""
+
+    code = "PM04"
+
+
+class MissingUpError(MigrationError, ValueError):
+    """A migration file defines no ``up``."""
+
+    code = "PM05"
+
+
+class UpNotAsyncError(MigrationError, ValueError):
+    """The ``up`` of a migration file is not an ``async def`` function."""
+
+    code = "PM06"
+
+
+class MigrationSqlError(MigrationError):
+    """PostgreSQL refused a statement of a migration.
+
+    Arguments:
+        message: the whole text.
+        file: the migration file.
+        line: the line in that file that sent the statement; None when the statement was the runner's own COMMIT.
+        sqlstate: PostgreSQL's five-character code.
+        detail: PostgreSQL's detail, if it gave one.
+        hint: PostgreSQL's hint, if it gave one.
+    """
+
+    code = "PM07"
+
+    def __init__(  # noqa: PLR0913 - these are the fields of PostgreSQL's own error report
+        self,
+        message: str,
+        *,
+        file: Path,
+        line: int | None,
+        sqlstate: str,
+        detail: str | None,
+        hint: str | None,
+    ) -> None:
+        super().__init__(message, file=file, line=line)
+        self.sqlstate = sqlstate
+        self.detail = detail
+        self.hint = hint
+
+
+class MigrationCodeError(MigrationError):
+    """The Python code of ``up`` raised an exception that is not PostgreSQL's."""
+
+    code = "PM08"
+
+
+class TransactionEndedError(MigrationError):
+    """A migration ended the transaction that its record belongs to, or left one of its own open."""
+
+    code = "PM09"
+
+
+class SwallowedErrorError(MigrationError):
+    """A migration caught a SQL error and went on, in a transaction that can no longer commit."""
+
+    code = "PM10"
+
+
+class InvalidIndexError(MigrationError):
+    """A migration left an invalid index behind, or passed one over because it has the right name."""
+
+    code = "PM11"
+
+
+class LockTimeoutError(MigrationError):
+    """A migration could not get its table lock in any of its tries."""
+
+    code = "PM12"
+
+
+class DatabaseUnavailableError(MigrationError):
+    """No connection to the database can be made."""
+
+    code = "PM13"
+
+
+class ConnectionLostError(MigrationError):
+    """The connection broke while the migrations were being applied."""
+
+    code = "PM14"
+
+
+class HistoryError(MigrationError):
+    """The table ``schema_migrations`` cannot be created, read or written."""
+
+    code = "PM15"

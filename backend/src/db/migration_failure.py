@@ -1,0 +1,199 @@
+"""What a failed migration says: the text of each error, made from what went wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from .errors import (
+    ConnectionLostError,
+    HistoryError,
+    InvalidIndexError,
+    LockTimeoutError,
+    MigrationCodeError,
+    MigrationError,
+    MigrationSqlError,
+    SwallowedErrorError,
+    TransactionEndedError,
+)
+from .migration_file import describe, line_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from .migration_file import Migration
+
+_SHOWN_SQL = 200
+
+
+def is_lost(error: BaseException) -> bool:
+    """Tell whether an error of asyncpg's is the end of its connection."""
+    if isinstance(error, asyncpg.PostgresError):
+        fatal = getattr(error, "severity_en", None) in {"FATAL", "PANIC"}
+        return fatal or isinstance(error, asyncpg.PostgresConnectionError)
+    return False
+
+
+def connection_lost(error: BaseException, path: Path | None = None) -> ConnectionLostError:
+    """Return the error for a connection that broke."""
+    return ConnectionLostError(
+        "the connection to the database broke.\n"
+        "A migration that was being applied is not recorded, unless it was committing at that moment."
+        " Start again when the server is back: what is recorded is not run again.\n"
+        f"({describe(error)})",
+        file=path,
+    )
+
+
+def up_failed(migration: Migration, error: BaseException, left: Iterable[str] = ()) -> MigrationError:
+    """Return the error for an exception that came out of ``up`` or of the COMMIT after it.
+
+    Arguments:
+        migration: the migration that failed.
+        error: what it raised.
+        left: the invalid indexes that it left behind.
+    """
+    line = line_in(migration.path, error.__traceback__)
+    outcome = _outcome(migration, left)
+    if not isinstance(error, asyncpg.PostgresError):
+        return MigrationCodeError(f"up raised {describe(error)}\n{outcome}", file=migration.path, line=line)
+    text = [
+        _message(error),
+        *_labelled("Detail", error.detail),
+        *_labelled("Hint", error.hint),
+        *_labelled("Context", error.context),
+        *_labelled("SQL", _sql(error)),
+        f"    SQLSTATE: {error.sqlstate}",
+        outcome,
+    ]
+    return MigrationSqlError(
+        "\n".join(text),
+        file=migration.path,
+        line=line,
+        sqlstate=error.sqlstate or "",
+        detail=error.detail,
+        hint=error.hint,
+    )
+
+
+def _message(error: asyncpg.PostgresError) -> str:
+    return str(error.args[0])
+
+
+def _labelled(label: str, text: str | None) -> list[str]:
+    if not text:
+        return []
+    return [f"    {label}: " + text.replace("\n", "\n        ")]
+
+
+def _sql(error: asyncpg.PostgresError) -> str:
+    """Return the part of the statement that PostgreSQL points at, or the beginning of the statement."""
+    query: str = getattr(error, "query", None) or ""  # asyncpg sets it, its type stubs do not know it
+    if not error.position:
+        return _shortened(query)
+    before = query[: int(error.position) - 1]
+    number = before.count("\n")
+    line = _shortened(query.split("\n")[number])
+    return f"{line}  (line {number + 1} of the statement)" if "\n" in query.strip() else line
+
+
+def _shortened(sql: str) -> str:
+    sql = " ".join(sql.split())
+    return sql if len(sql) <= _SHOWN_SQL else f"{sql[:_SHOWN_SQL]} …"
+
+
+def _outcome(migration: Migration, left: Iterable[str] = ()) -> str:
+    if migration.transactional:
+        return "Nothing of this migration is kept, and it is not recorded."
+    text = "It runs outside a transaction: what it did before this is kept, and it is not recorded."
+    return "\n".join([text, *_drop(left)])
+
+
+def _drop(indexes: Iterable[str]) -> list[str]:
+    indexes = list(indexes)
+    if not indexes:
+        return []
+    return [
+        "It left an index behind that PostgreSQL marks as invalid. Remove it before the next start:",
+        *(f"    DROP INDEX CONCURRENTLY {index};" for index in indexes),
+    ]
+
+
+def transaction_ended(migration: Migration, error: BaseException | None = None) -> TransactionEndedError:
+    """Return the error for an ``up`` that committed or rolled back the runner's transaction, and failed perhaps."""
+    failed = f"Then it raised {describe(error)}\n" if error is not None else ""
+    return TransactionEndedError(
+        f"up ended the transaction that it runs in.\n{failed}"
+        "What it committed is kept, and it is not recorded: make the file safe to run again, and take the COMMIT or"
+        " ROLLBACK out of its SQL, or set transactional = False in it.",
+        file=migration.path,
+    )
+
+
+def lock_timeout(migration: Migration, error: MigrationSqlError, tries: int, blocker: str) -> LockTimeoutError:
+    """Return the error for a migration whose last try to get a table lock has failed."""
+    return LockTimeoutError(
+        f"could not lock a table in {tries} tries.\n"
+        f"In its way: {blocker}\n"
+        "Let that transaction end, or end its session with SELECT pg_terminate_backend(the process's number);"
+        " then start again.\n"
+        f"{_outcome(migration)}",
+        file=error.file,
+        line=error.line,
+    )
+
+
+def transaction_left_open(migration: Migration) -> TransactionEndedError:
+    """Return the error for a migration outside a transaction that began one and did not end it."""
+    return TransactionEndedError(
+        "up began a transaction and left it open; it has been rolled back.\n"
+        "The migration is not recorded. End each BEGIN in it with COMMIT, or use async with conn.transaction().",
+        file=migration.path,
+    )
+
+
+def error_swallowed(migration: Migration, cause: BaseException | None) -> SwallowedErrorError:
+    """Return the error for an ``up`` that went on after a SQL error had aborted its transaction."""
+    what = f"The first error was {describe(cause)}\n" if cause is not None else ""
+    return SwallowedErrorError(
+        "a statement failed, and up went on as if it had not.\n"
+        f"{what}"
+        "PostgreSQL commits nothing of a transaction after an error. Let the error out of up, or put the statement that"
+        " may fail into async with conn.transaction(), which makes a savepoint.\n"
+        f"{_outcome(migration)}",
+        file=migration.path,
+    )
+
+
+def indexes_left(migration: Migration, indexes: Iterable[str]) -> InvalidIndexError:
+    """Return the error for a migration that ended well and left invalid indexes."""
+    return InvalidIndexError(
+        "\n".join(["up left an invalid index.", _outcome(migration, indexes)]), file=migration.path
+    )
+
+
+def indexes_passed_over(migration: Migration, indexes: Iterable[str]) -> InvalidIndexError:
+    """Return the error for a migration that took an invalid index for the one that it was to make."""
+    drops = "".join(f"\n    DROP INDEX CONCURRENTLY {index};" for index in indexes)
+    return InvalidIndexError(
+        "an earlier CREATE INDEX CONCURRENTLY failed, and IF NOT EXISTS passes over what it left.\n"
+        "PostgreSQL keeps an invalid index up to date and never reads it. The migration is not recorded."
+        f" Remove the index, then start again:{drops}",
+        file=migration.path,
+    )
+
+
+def history_failed(error: BaseException, path: Path | None = None) -> HistoryError:
+    """Return the error for a ``schema_migrations`` that cannot be created, read or written."""
+    remedy = ""
+    if isinstance(error, asyncpg.InsufficientPrivilegeError):
+        remedy = "\nGrant the role of DATABASE_URL the right to do so, or start once with the owner of the database."
+    elif isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+        remedy = "\nThe server is read-only: a standby, perhaps. Let DATABASE_URL name the primary."
+    elif isinstance(error, asyncpg.UndefinedTableError):
+        remedy = "\nA migration that sets search_path for the session hides the table: use SET LOCAL search_path."
+    elif isinstance(error, asyncpg.UniqueViolationError):
+        remedy = "\nThe runner records a migration itself: take the INSERT out of it."
+    return HistoryError(f"the table schema_migrations cannot be used: {str(error).splitlines()[0]}{remedy}", file=path)

@@ -1,0 +1,195 @@
+"""Migration files: their names, their order, and the Python in them."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import TYPE_CHECKING
+
+from .errors import (
+    DuplicateVersionError,
+    MigrationDirectoryError,
+    MigrationLoadError,
+    MigrationNameError,
+    MissingUpError,
+    UpNotAsyncError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from .connection import Connection
+
+MIGRATIONS_DIRECTORY = Path(__file__).with_name("migrations")
+
+_NAME = re.compile(r"([0-9]+)_.+\.py")
+# The SQL that ends a transaction has one of these words in it. A comment may too, which costs a round trip each way.
+_ENDS_TRANSACTION = re.compile(r"\b(?:commit|rollback|abort|end)\b", re.IGNORECASE)
+_MUST_DEFINE_UP = "must define an async up(conn) function"
+
+
+def version_order(version: str) -> tuple[bool, int, str]:
+    """Return the sort key of a version: numbers by value, anything else after them by its text."""
+    if version.isascii() and version.isdigit():
+        return (False, int(version), version)
+    return (True, 0, version)
+
+
+def get_migration_files(directory: str | os.PathLike[str] = MIGRATIONS_DIRECTORY) -> list[tuple[str, Path]]:
+    """List the migrations of a directory, in the order of their version numbers.
+
+    Only names are read. Files that are not Python, and those whose names start with ``_`` or ``.``, are left out, and
+    so are directories.
+
+    Arguments:
+        directory: the directory to list; those below it are not looked into.
+
+    Returns:
+        Pairs of the version, as text, and the path.
+
+    Raises:
+        MigrationDirectoryError: it does not exist or cannot be read.
+        MigrationNameError: a Python file has no version in its name.
+        DuplicateVersionError: two files have one version.
+    """
+    directory = Path(directory)
+    try:
+        with os.scandir(directory) as entries:
+            names = sorted(
+                entry.name
+                for entry in entries
+                if entry.name.endswith(".py") and not entry.name.startswith(("_", ".")) and entry.is_file()
+            )
+    except OSError as error:
+        raise MigrationDirectoryError(
+            f"cannot read the directory of the migrations, {directory}: {error.strerror}."
+        ) from error
+    files: dict[int, tuple[str, Path]] = {}
+    for name in names:
+        match = _NAME.fullmatch(name)
+        path = directory / name
+        if match is None:
+            raise MigrationNameError(
+                "the name does not start with a version.\n"
+                "A migration is named NNN_description.py, for example 007_add_location.py."
+                " Start the name of a module that is not a migration with an underscore.",
+                file=path,
+            )
+        number = int(match[1])
+        if number in files:
+            raise DuplicateVersionError(
+                f"{files[number][1].name} has the same version.\n"
+                "Give the one that no database has applied yet the next free number.",
+                file=path,
+            )
+        files[number] = (match[1], path)
+    return [files[number] for number in sorted(files)]
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """The loaded content of one migration file.
+
+    ``may_end_transaction`` tells whether its text has a word in it that ends a transaction in SQL.
+    """
+
+    path: Path
+    up: Callable[[Connection], Awaitable[object]]
+    transactional: bool
+    may_end_transaction: bool
+
+
+class _Loaded:
+    """A context manager that loads a migration and keeps its module importable by its classes and functions.
+
+    A plain class, because it is entered once a migration and a generator costs more than the loading.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        # No import statement can spell this name, and two runs in one process get two modules.
+        self._module = ModuleType(f"<migration {path.stem} {id(self):x}>")
+        self._module.__file__ = str(path)
+
+    def __enter__(self) -> Migration:
+        sys.modules[self._module.__name__] = self._module
+        try:
+            return _load(self._path, self._module)
+        except BaseException:
+            del sys.modules[self._module.__name__]
+            raise
+
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        del sys.modules[self._module.__name__]
+
+
+def loaded(path: Path) -> _Loaded:
+    """Load a migration file for the length of a ``with`` block; the module is forgotten afterwards.
+
+    The file is read as Python reads source: UTF-8 with or without a byte-order mark unless it declares another
+    encoding, any line ends. Nothing is written beside it.
+
+    Raises:
+        MigrationLoadError: it cannot be read, does not parse, or raises while it is imported.
+        MissingUpError: it defines no ``up``.
+        UpNotAsyncError: its ``up`` is not ``async``.
+    """
+    return _Loaded(path)
+
+
+def _load(path: Path, module: ModuleType) -> Migration:
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - Path.open takes twice as long, and there may be thousands
+            source = file.read()
+        code = compile(source, module.__file__ or "", "exec", dont_inherit=True)
+    except OSError as error:
+        raise MigrationLoadError(f"cannot be read: {error.strerror}.", file=path) from error
+    except SyntaxError as error:
+        text = f"\n    {error.text.strip()}" if error.text else ""
+        raise MigrationLoadError(f"does not parse: {error.msg}{text}", file=path, line=error.lineno) from error
+    except ValueError as error:
+        raise MigrationLoadError(f"does not parse: {error}", file=path) from error
+    try:
+        exec(code, module.__dict__)  # noqa: S102 - to run the file is what a migration runner is for
+    except (Exception, SystemExit) as error:
+        raise MigrationLoadError(
+            f"failed while it was imported: {describe(error)}", file=path, line=line_in(path, error.__traceback__)
+        ) from error
+    up = getattr(module, "up", None)
+    if up is None:
+        raise MissingUpError(f"{_MUST_DEFINE_UP}; it has none.", file=path)
+    if not inspect.iscoroutinefunction(up):
+        line = up.__code__.co_firstlineno if inspect.isfunction(up) else None
+        raise UpNotAsyncError(f"{_MUST_DEFINE_UP}; its up is not async.", file=path, line=line)
+    transactional = getattr(module, "transactional", True)
+    if not isinstance(transactional, bool):
+        raise MigrationLoadError(f"transactional must be True or False, not {transactional!r}.", file=path)
+    # Latin-1 has a character for each byte, and the words are ASCII.
+    may_end_transaction = _ENDS_TRANSACTION.search(source.decode("latin-1")) is not None
+    return Migration(path, up, transactional, may_end_transaction)
+
+
+def line_in(path: Path, traceback: TracebackType | None) -> int | None:
+    """Return the line of a file that a traceback passed through last, or None where it did not."""
+    line = None
+    for frame, number in _frames(traceback):
+        if frame == str(path):
+            line = number
+    return line
+
+
+def _frames(traceback: TracebackType | None) -> Iterator[tuple[str, int]]:
+    while traceback is not None:
+        yield traceback.tb_frame.f_code.co_filename, traceback.tb_lineno
+        traceback = traceback.tb_next
+
+
+def describe(error: BaseException) -> str:
+    """Return the type and the text of an exception on one line, as Python ends a traceback."""
+    text = str(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,132 @@
+"""Blocks: what each fence of a page does when the page is tested."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import Enum
+
+from handbook.rendering import Fence
+
+OUTPUT_TITLE = "Output"
+# A title names a file when it looks like a path: words joined by slashes, with a slash or a dot in it.
+PATH = re.compile(r"(?=.*[./])[\w.@+-]+(/[\w.@+-]+)*")
+PLAIN_FILES = {"Makefile", "Dockerfile", "CHECKSUMS"}
+
+
+class Kind(Enum):
+    """What is done with a block; the value is its name in the proof."""
+
+    FILE = "file"
+    PYTHON = "python"
+    PYCON = "pycon"
+    SQL = "sql"
+    CONSOLE = "console"
+    BASH = "bash"
+    DATA = "data"
+    OUTPUT = "output"
+    SHOWN = "shown"
+
+
+LANGUAGES = {
+    "python": Kind.PYTHON,
+    "pycon": Kind.PYCON,
+    "sql": Kind.SQL,
+    "console": Kind.CONSOLE,
+    "bash": Kind.BASH,
+    "json": Kind.DATA,
+    "toml": Kind.DATA,
+    "yaml": Kind.DATA,
+    "text": Kind.SHOWN,
+    "mermaid": Kind.SHOWN,
+}
+ALIASES = {
+    "py": "python",
+    "python3": "python",
+    "pycon3": "pycon",
+    "ipython": "pycon",
+    "postgresql": "sql",
+    "postgres": "sql",
+    "psql": "sql",
+    "sh": "bash",
+    "shell": "bash",
+    "zsh": "bash",
+    "shell-session": "console",
+    "sh-session": "console",
+    "terminal": "console",
+    "yml": "yaml",
+    "txt": "text",
+    "plain": "text",
+    "plaintext": "text",
+    "output": f'text title="{OUTPUT_TITLE}"',
+}
+# These show what they print themselves, or print nothing.
+WITHOUT_OUTPUT = {Kind.FILE, Kind.CONSOLE, Kind.PYCON, Kind.DATA}
+
+
+class UnknownBlockError(ValueError):
+    """A fence that does nothing that the harness knows; the text says which languages there are."""
+
+
+@dataclass
+class Block:
+    """One block of a page.
+
+    `id` is its test id on the page. `reason` says why it does not run, where it does not. `output` is the fence of its
+    expected output. `setup` marks hidden set-up, which the reader does not see. `allowed` names the lint rules that the
+    page says this block breaks on purpose.
+    """
+
+    fence: Fence
+    kind: Kind
+    id: str = ""
+    reason: str | None = None
+    output: Fence | None = None
+    setup: bool = False
+    allowed: set[str] = field(default_factory=set)
+
+    @property
+    def line(self) -> int:
+        return self.fence.line
+
+    @property
+    def text(self) -> str:
+        return self.fence.text
+
+    @property
+    def first_line(self) -> int:
+        """The line of the page on which the block's text starts."""
+        return self.fence.line + 1
+
+
+def classify(fence: Fence) -> Kind:
+    """What a fence does, from its language and its title.
+
+    Raises:
+        UnknownBlockError: no such language, or a title that leads out of the page workspace.
+    """
+    language, title = fence.language, fence.title
+    if title == OUTPUT_TITLE:
+        if language != "text":
+            raise UnknownBlockError(f'expected output is written ```text title="{OUTPUT_TITLE}"')
+        return Kind.OUTPUT
+    if title is not None and is_path(title):
+        return Kind.FILE
+    if language in LANGUAGES:
+        return LANGUAGES[language]
+    if not language:
+        raise UnknownBlockError("a fence without a language; write ```text for text that is only shown")
+    known = ", ".join(sorted(LANGUAGES))
+    hint = f"write {ALIASES[language]}" if language in ALIASES else f"the languages are {known}"
+    raise UnknownBlockError(f"unknown language {language!r}; {hint}, or give the block a path as its title")
+
+
+def is_path(title: str) -> bool:
+    """Whether a title names a file of the page workspace.
+
+    Raises:
+        UnknownBlockError: it does, but the file would lie outside the workspace.
+    """
+    if title.startswith(("/", "~")) or ".." in title.split("/"):
+        raise UnknownBlockError(f"title {title!r} leads out of the page workspace; give a path below it")
+    return title in PLAIN_FILES or PATH.fullmatch(title) is not None

@@ -1,0 +1,154 @@
+"""Expected output: compared with what was printed, shown as a difference, and brought up to date.
+
+`...` stands for anything within a line, and a line of only `...` for any lines. White space at the end of a line and
+blank lines at the end do not count.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+ELLIPSIS = "..."
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Output that a page shows: `count` lines of the page from `line` on.
+
+    `lines` are those that are compared, each of which stands on the line of the page that `numbers` names.
+    """
+
+    line: int
+    count: int
+    lines: list[str]
+    numbers: list[int]
+
+    @classmethod
+    def at(cls, line: int, text: str) -> Expected:
+        """A text that a page shows from a line on."""
+        lines = lines_of(text)
+        return cls(line, len(lines), lines, list(range(line, line + len(lines))))
+
+    def number(self, index: int) -> int:
+        """The line of the page for a place in `lines`; past their end it is the last one, or the one above."""
+        if index < len(self.numbers):
+            return self.numbers[index]
+        return self.numbers[-1] if self.numbers else self.line - 1
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of an alignment: an expected line, an actual line, or both where they match.
+
+    `index` is the expected line's place, from 0; where there is no expected line, the place that it would take.
+    """
+
+    index: int
+    expected: str | None
+    actual: str | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Expected and actual lines side by side."""
+
+    steps: tuple[Step, ...]
+
+    @property
+    def matches(self) -> bool:
+        return self.first_difference is None
+
+    @property
+    def first_difference(self) -> int | None:
+        """The place, from 0, of the first expected line that differs."""
+        return next((step.index for step in self.steps if step.expected is None or step.actual is None), None)
+
+    def difference(self) -> list[str]:
+        """The lines of a diff: `-` is what the page shows, `+` what was printed."""
+        lines = []
+        for step in self.steps:
+            if step.actual is None:
+                lines.append(f"- {step.expected}")
+            elif step.expected is None:
+                lines.append(f"+ {step.actual}")
+            else:
+                lines.append(f"  {step.expected}")
+        return [line.rstrip() for line in lines]
+
+    def updated(self) -> list[str]:
+        """The expected lines brought up to date: each that still matches is kept, with its `...`."""
+        return [
+            step.expected if step.expected is not None else step.actual or ""
+            for step in self.steps
+            if step.actual is not None
+        ]
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a text as they are compared: no white space at their ends, no blank lines at the end."""
+    lines = [line.rstrip() for line in text.replace("\r\n", "\n").split("\n")]
+    while lines and not lines[-1]:
+        lines.pop()
+    return lines
+
+
+def compare(expected: list[str], actual: list[str]) -> Comparison:
+    """Align expected with actual lines so that as few as can be differ.
+
+    Args:
+        expected: the lines that the page shows, which may hold `...`.
+        actual: the lines that were printed.
+    """
+    rows, columns = len(expected), len(actual)
+    # cost[i][j]: how many lines differ at least between expected[i:] and actual[j:].
+    cost = [[0] * (columns + 1) for _ in range(rows + 1)]
+    for j in range(columns - 1, -1, -1):
+        cost[rows][j] = cost[rows][j + 1] + 1
+    for i in range(rows - 1, -1, -1):
+        wild = expected[i].strip() == ELLIPSIS
+        below, here = cost[i + 1], cost[i]
+        here[columns] = below[columns] + (not wild)
+        for j in range(columns - 1, -1, -1):
+            if wild:
+                here[j] = min(below[j], here[j + 1])
+            elif _line_matches(expected[i], actual[j]):
+                here[j] = below[j + 1]
+            else:
+                here[j] = min(below[j], here[j + 1]) + 1
+    return Comparison(tuple(_walk(expected, actual, cost)))
+
+
+def _walk(expected: list[str], actual: list[str], cost: list[list[int]]) -> list[Step]:
+    steps: list[Step] = []
+    i = j = 0
+    while i < len(expected) or j < len(actual):
+        if i == len(expected):
+            steps.append(Step(i, None, actual[j]))
+            j += 1
+        elif expected[i].strip() == ELLIPSIS:
+            # What the wildcard swallows is shown as the wildcard.
+            while j < len(actual) and cost[i][j] != cost[i + 1][j]:
+                j += 1
+            steps.append(Step(i, expected[i], ELLIPSIS))
+            i += 1
+        elif j < len(actual) and _line_matches(expected[i], actual[j]):
+            steps.append(Step(i, expected[i], actual[j]))
+            i, j = i + 1, j + 1
+        elif j == len(actual) or cost[i + 1][j] <= cost[i][j + 1]:
+            steps.append(Step(i, expected[i], None))
+            i += 1
+        else:
+            steps.append(Step(i, None, actual[j]))
+            j += 1
+    return steps
+
+
+def _line_matches(expected: str, actual: str) -> bool:
+    return expected == actual or (ELLIPSIS in expected and _pattern(expected).fullmatch(actual) is not None)
+
+
+@cache
+def _pattern(expected: str) -> re.Pattern[str]:
+    return re.compile(".*".join(re.escape(part) for part in expected.split(ELLIPSIS)))

@@ -1,0 +1,229 @@
+"""Pages: a page's text read into blocks, and everything about it that is not well-formed."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from handbook.block import WITHOUT_OUTPUT, Block, Kind, UnknownBlockError, classify
+from handbook.rendering import Fence, Renderer, Rendering
+
+COMMENT = re.compile(
+    r"^(?P<prefix>[ \t>]*)<!--+[ \t]*(?P<name>[A-Za-z][\w -]*?)[ \t]*:(?P<rest>(?s:.*?))--+>", re.MULTILINE
+)
+MISTAKEN = re.compile(r"(?i)skip|no[nt]?[-_ ]*run|invisible|clear[-_ ]?namespace|(expected[-_ ]?)?output")
+SNIPPET = re.compile(r"^[ \t>]*(?:-{1,}8<-{1,}|;*-+8<-+)(?:[ \t]|$)")
+DATABASES = ("migrated", "empty")
+TOP = "top"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something on a page that keeps it from being tested, with its line and the remedy."""
+
+    line: int
+    message: str
+
+
+@dataclass
+class Page:
+    """A page as it is tested: its blocks in the order of its text, without expected output, which its block holds."""
+
+    blocks: list[Block] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    database: str = DATABASES[0]
+
+    def __iter__(self) -> Iterator[Block]:
+        return iter(self.blocks)
+
+
+@dataclass(frozen=True)
+class _Comment:
+    line: int
+    end_line: int
+    prefix: str
+    name: str
+    rest: str
+
+
+def read(text: str, renderer: Renderer) -> Page:
+    """Read a page.
+
+    Args:
+        text: the page's whole text.
+        renderer: renders it as the site does.
+    """
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    rendering = renderer.render(text)
+    page = Page()
+    lines = text.split("\n")
+    _read_metadata(page, rendering)
+    _check_fences(page, rendering, lines)
+    _read_blocks(page, rendering.fences)
+    _read_comments(page, rendering, lines)
+    _number(page)
+    page.problems.sort(key=lambda problem: problem.line)
+    return page
+
+
+def _read_metadata(page: Page, rendering: Rendering) -> None:
+    database = rendering.metadata.get("database", DATABASES[0])
+    if database in DATABASES:
+        page.database = database
+    else:
+        page.problems.append(Problem(1, f"front matter: database is {database!r}; it can be {' or '.join(DATABASES)}"))
+
+
+def _check_fences(page: Page, rendering: Rendering, lines: list[str]) -> None:
+    for number in rendering.stray:
+        page.problems.append(
+            Problem(
+                number,
+                f"the site does not render this fence as a block: {lines[number - 1].strip()!r}. Is it closed by a "
+                "line of exactly as many marks, indented alike, and are its attributes those that Material knows?",
+            )
+        )
+    for fence in rendering.fences:
+        marks = re.escape(_marks(lines[fence.line - 1]))
+        inner = re.compile(rf"\s{{0,3}}{marks}")
+        for number, line in enumerate(fence.text.split("\n"), fence.line + 1):
+            if inner.match(line):
+                page.problems.append(
+                    Problem(
+                        number,
+                        f"a fence inside the block that opens at line {fence.line}: close that block before this line, "
+                        "or open it with more marks than this line has to show a fence",
+                    )
+                )
+    inside = _inside(rendering.fences)
+    for number, line in enumerate(lines, 1):
+        if number not in inside and SNIPPET.match(line):
+            page.problems.append(Problem(number, "snippets (--8<--) are not rendered by this site; write the text out"))
+
+
+def _marks(opening: str) -> str:
+    match = re.search(r"`{3,}|~{3,}", opening)
+    return match[0] if match else "```"
+
+
+def _inside(fences: list[Fence]) -> set[int]:
+    return {number for fence in fences for number in range(fence.line, fence.end_line + 1)}
+
+
+def _read_blocks(page: Page, fences: list[Fence]) -> None:
+    above: Block | None = None
+    for fence in sorted(fences, key=lambda fence: fence.line):
+        try:
+            kind = classify(fence)
+        except UnknownBlockError as error:
+            page.problems.append(Problem(fence.line, str(error)))
+            above = None
+            continue
+        if kind is not Kind.OUTPUT:
+            above = Block(fence, kind)
+            page.blocks.append(above)
+        elif above is None or above.kind is Kind.SHOWN or above.output is not None:
+            page.problems.append(Problem(fence.line, "expected output with no block above it that it could belong to"))
+        elif above.kind in WITHOUT_OUTPUT:
+            page.problems.append(
+                Problem(fence.line, f"expected output below a {above.kind.value} block, which has no output of its own")
+            )
+        else:
+            above.output = fence
+
+
+def _comments(lines: list[str], inside: set[int]) -> Iterator[_Comment]:
+    # Fenced lines are blanked, not removed, so that a comment's place stays its place.
+    text = "\n".join("" if number in inside else line for number, line in enumerate(lines, 1))
+    for match in COMMENT.finditer(text):
+        line = text.count("\n", 0, match.start()) + 1
+        end_line = text.count("\n", 0, match.end()) + 1
+        yield _Comment(line, end_line, match["prefix"], " ".join(match["name"].lower().split()), match["rest"])
+
+
+def _read_comments(page: Page, rendering: Rendering, lines: list[str]) -> None:
+    inside = _inside(rendering.fences)
+    for comment in _comments(lines, inside):
+        if comment.name == "not run":
+            _bind_reason(page, comment, lines)
+        elif comment.name == "invisible-code-block":
+            _add_setup(page, comment)
+        elif comment.name in ("squawk", "ruff"):
+            _bind_rules(page, comment, lines)
+        elif MISTAKEN.match(comment.name):
+            page.problems.append(
+                Problem(
+                    comment.line,
+                    f"unknown directive {comment.name!r}; there are not run: REASON, and invisible-code-block: python",
+                )
+            )
+    page.blocks.sort(key=lambda block: block.line)
+
+
+def _below(page: Page, comment: _Comment, lines: list[str]) -> Block | None:
+    """The block directly below a comment: nothing but blank lines and other comments between them."""
+    number = comment.end_line + 1
+    in_comment = False
+    while number <= len(lines):
+        line = lines[number - 1].strip(" \t>")
+        in_comment = in_comment or line.startswith("<!--")
+        if line and not in_comment:
+            break
+        in_comment = in_comment and "-->" not in line
+        number += 1
+    return next((block for block in page.blocks if block.line == number and not block.setup), None)
+
+
+def _bind_reason(page: Page, comment: _Comment, lines: list[str]) -> None:
+    reason = " ".join(comment.rest.split())
+    block = _below(page, comment, lines)
+    if not reason:
+        page.problems.append(Problem(comment.line, "not run needs a reason: <!-- not run: REASON -->"))
+    elif block is None:
+        page.problems.append(Problem(comment.line, "not run with no block directly below it"))
+    elif block.kind is Kind.SHOWN:
+        page.problems.append(Problem(comment.line, f"a {block.fence.language} block never runs; take the comment away"))
+    elif block.reason is not None:
+        page.problems.append(Problem(comment.line, "the block below has a reason already"))
+    else:
+        block.reason = reason
+
+
+def _bind_rules(page: Page, comment: _Comment, lines: list[str]) -> None:
+    rules = comment.rest.replace(",", " ").split()
+    block = _below(page, comment, lines)
+    if not rules or block is None:
+        page.problems.append(
+            Problem(comment.line, f"{comment.name} needs the names of rules, and a block directly below it")
+        )
+    else:
+        block.allowed.update(f"{comment.name}:{rule}" for rule in rules)
+
+
+def _add_setup(page: Page, comment: _Comment) -> None:
+    language, _, source = comment.rest.partition("\n")
+    if language.strip() != "python":
+        page.problems.append(
+            Problem(comment.line, f"hidden set-up is python, on the lines below, not {language.strip()!r}")
+        )
+        return
+    width = len(comment.prefix)
+    text = "\n".join(line[width:] for line in source.rstrip().split("\n"))
+    heading = next((block.fence.heading for block in reversed(page.blocks) if block.line < comment.line), "")
+    fence = Fence(comment.line, comment.end_line, "python", None, comment.prefix, text, heading)
+    page.blocks.append(Block(fence, Kind.PYTHON, setup=True))
+    page.blocks.sort(key=lambda block: block.line)
+
+
+def _number(page: Page) -> None:
+    """Give each block that is tested its id: heading and number under it; hidden set-up is counted by itself."""
+    counts: Counter[str] = Counter()
+    for block in page.blocks:
+        if block.kind is Kind.SHOWN:
+            continue
+        heading = block.fence.heading or TOP
+        name = f"{heading}[setup-{{}}]" if block.setup else f"{heading}[{{}}]"
+        counts[name] += 1
+        block.id = name.format(counts[name])

@@ -1,0 +1,223 @@
+"""Page workspaces: the scratch copy of the backend, the database and the namespace that one page's blocks share."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import asyncpg
+import psutil
+
+from handbook.database import Server
+
+# What of the checkout a page works on. The environment is linked, not copied.
+COPIED = ("Makefile", "pyproject.toml", "requirements", "backend")
+LINKED = (".venv",)
+IGNORED = shutil.ignore_patterns("__pycache__", ".*_cache", ".coverage*", "tests")
+BACKEND_PACKAGE = "src"
+PAGE = "HANDBOOK_PAGE"
+# Passed on to the processes that blocks start; everything else of the caller's environment stays outside.
+INHERITED = ("LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "LOGNAME")
+INHERITED_PREFIXES = ("COVERAGE", "COV_")
+
+
+@dataclass
+class Workspace:
+    """Where one page's blocks run.
+
+    Args:
+        project: the checkout.
+        server: where the page's database is made.
+        template: the database it is made from, `migrated` or `empty`.
+        name: of its directory, unique in the run.
+    """
+
+    project: Path
+    server: Server
+    template: str
+    name: str
+    namespace: dict[str, Any] = field(default_factory=lambda: {"__name__": "__main__"})
+    database: str | None = None
+    _directory: Path | None = None
+    _runner: asyncio.Runner | None = None
+    _modules: dict[str, ModuleType] = field(default_factory=dict)
+    _handlers: list[logging.Handler] = field(default_factory=list)
+    _port: int | None = None
+    _has_processes: bool = False
+
+    @property
+    def directory(self) -> Path:
+        """The scratch copy of the checkout, made when it is first asked for."""
+        if self._directory is None:
+            self._directory = self.server.scratch / "pages" / self.name
+            self._directory.mkdir(parents=True)
+            for name in COPIED:
+                _copy(self.project / name, self._directory / name)
+            for name in LINKED:
+                if (self.project / name).exists():
+                    (self._directory / name).symlink_to((self.project / name).resolve())
+        return self._directory
+
+    @property
+    def database_url(self) -> str:
+        """The address of the page's database, made when it is first asked for.
+
+        Raises:
+            DatabaseError: it cannot be made.
+        """
+        if self.database is None:
+            self.database = self.server.create(self.template)
+        return self.server.url(self.database)
+
+    @property
+    def runner(self) -> asyncio.Runner:
+        """The event loop of the page's Python blocks."""
+        if self._runner is None:
+            self._runner = asyncio.Runner()
+        return self._runner
+
+    def connect(self) -> None:
+        """Put `conn`, an asyncpg connection to the page's database, into the namespace, unless it is there."""
+        connection = self.namespace.get("conn")
+        if connection is None or (isinstance(connection, asyncpg.Connection) and connection.is_closed()):
+            self.namespace["conn"] = self.runner.run(asyncpg.connect(self.database_url))
+
+    def variables(self) -> dict[str, str]:
+        """The variables that tell a page's processes where its database, port and files are."""
+        if self._port is None:
+            self._port = _free_port()
+        return {
+            "DATABASE_URL": self.database_url,
+            **_libpq(self.database_url),
+            "PLANTOPS_PORT": str(self._port),
+            "PLANTOPS_DATA": str(self.directory / ".data"),
+            PAGE: str(self.directory),
+            **self.server.environment,
+        }
+
+    def environment(self) -> dict[str, str]:
+        """The whole environment of a process that a block starts."""
+        self._has_processes = True
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if name in INHERITED or name.startswith(INHERITED_PREFIXES)
+        }
+        path = [str(self.directory / ".venv" / "bin"), str(self.server.binary("psql").parent), os.environ["PATH"]]
+        return {
+            "LANG": "C.UTF-8",
+            **kept,
+            "HOME": str(self.directory),
+            "PATH": os.pathsep.join(path),
+            "TERM": "dumb",
+            "PAGER": "cat",
+            "PSQLRC": os.devnull,
+            "PYTHONUNBUFFERED": "1",
+            **self.variables(),
+        }
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Make this page's directory, modules, variables and logging those of the process, for one block.
+
+        Each page imports the backend from its own workspace, so that a file which the page writes is what it imports.
+        """
+        backend = str(self.directory / "backend")
+        before, outside = Path.cwd(), _pop_modules()
+        variables = {**self.variables(), **self.server.environment} if self.database else {}
+        saved = {name: os.environ.get(name) for name in variables}
+        root = logging.getLogger()
+        handlers, root.handlers[:] = root.handlers[:], self._handlers
+        level = root.level
+        sys.modules.update(self._modules)
+        sys.path.insert(0, backend)
+        os.environ.update(variables)
+        os.chdir(self.directory)
+        try:
+            yield
+        finally:
+            os.chdir(before)
+            _restore(saved)
+            with suppress(ValueError):
+                sys.path.remove(backend)
+            self._handlers, root.handlers[:] = root.handlers[:], handlers
+            root.setLevel(level)
+            self._modules = _pop_modules()
+            sys.modules.update(outside)
+
+    def close(self) -> None:
+        """End the page: its tasks, its connections, its processes, its database and its files."""
+        if self._runner is not None:
+            for value in list(self.namespace.values()):
+                if isinstance(value, asyncpg.Connection) and not value.is_closed():
+                    value.terminate()
+            self._runner.close()
+        self.namespace.clear()
+        if self._has_processes:
+            kill_processes(PAGE, str(self.directory))
+        if self.database is not None:
+            self.server.drop(self.database)
+        if self._directory is not None:
+            shutil.rmtree(self._directory, ignore_errors=True)
+
+
+def kill_processes(variable: str, value: str) -> None:
+    """Kill every process that has this value of a variable in its environment, this one excepted."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if process.pid != os.getpid() and process.environ().get(variable) == value:
+                process.kill()
+                found.append(process)
+    psutil.wait_procs(found, timeout=5)
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=IGNORED, symlinks=True)
+    elif source.exists():
+        shutil.copy2(source, target)
+
+
+def _libpq(url: str) -> dict[str, str]:
+    """The variables by which psql, pg_dump and the like find the database of a URL without being told."""
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query))
+    found = {
+        "PGHOST": query.get("host") or parts.hostname,
+        "PGPORT": query.get("port") or (str(parts.port) if parts.port else None),
+        "PGUSER": query.get("user") or parts.username,
+        "PGPASSWORD": query.get("password") or (unquote(parts.password) if parts.password else None),
+        "PGDATABASE": unquote(parts.path.removeprefix("/")),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _pop_modules() -> dict[str, ModuleType]:
+    names = [name for name in sys.modules if name == BACKEND_PACKAGE or name.startswith(BACKEND_PACKAGE + ".")]
+    return {name: sys.modules.pop(name) for name in names}
+
+
+def _restore(saved: dict[str, str | None]) -> None:
+    for name, value in saved.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value

@@ -10,9 +10,7 @@ from dataclasses import dataclass, field
 from handbook.block import WITHOUT_OUTPUT, Block, Kind, UnknownBlockError, classify
 from handbook.rendering import Fence, Renderer, Rendering
 
-COMMENT = re.compile(
-    r"^(?P<prefix>[ \t>]*)<!--+[ \t]*(?P<name>[A-Za-z][\w -]*?)[ \t]*:(?P<rest>(?s:.*?))--+>", re.MULTILINE
-)
+COMMENT = re.compile(r"(?m)^(?P<prefix>[ \t>]*)<!--+[ \t]*(?P<name>[A-Za-z][\w -]*?)[ \t]*:(?P<rest>(?s:.*?))--+>")
 MISTAKEN = re.compile(r"(?i)skip|no[nt]?[-_ ]*run|invisible|clear[-_ ]?namespace|(expected[-_ ]?)?output")
 SNIPPET = re.compile(r"^[ \t>]*(?:-{1,}8<-{1,}|;*-+8<-+)(?:[ \t]|$)")
 DATABASES = ("migrated", "empty")

@@ -318,7 +318,9 @@ class Reporter:
         for path, summary in sorted(self.handbook.updates.items()):
             terminalreporter.write_line(f"{path.relative_to(self.handbook.project)}: {summary}")
         if self.proof is not None:
-            counts = Counter(entry["status"] for entry in self.handbook.record.blocks)
+            counts = Counter(
+                entry["status"] for entry in self.handbook.record.blocks if entry["kind"] != Kind.OUTPUT.value
+            )
             total = ", ".join(f"{counts[status.value]} {status.value}" for status in Status if counts[status.value])
             version = f" on PostgreSQL {self.handbook.version}" if self.handbook.version else ""
             name = self.proof.relative_to(self.handbook.project)

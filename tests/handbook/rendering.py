@@ -57,7 +57,7 @@ class Rendering:
     body_line: int
 
 
-class MarkdownConfig(base.Config):
+class MarkdownConfig(base.Config):  # type: ignore[no-untyped-call] # MkDocs leaves a hook of the class untyped
     """The part of mkdocs.yml that decides what Python-Markdown makes of a page."""
 
     markdown_extensions = config_options.MarkdownExtensions(builtins=["toc", "tables", "fenced_code"])

@@ -32,7 +32,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -185,6 +185,24 @@ def development(directory: Path, places: Iterable[Path] | None = None) -> Iterat
         except OSError as error:
             raise ServerError(_with_remedy(str(error))) from error
         yield Server(control, control, {})
+
+
+@contextlib.contextmanager
+def database_server(database_url: str | None, directory: Path) -> Iterator[Callable[[], str]]:
+    """Have a server for as long as the context lasts, and give a function that waits for it and returns its URL.
+
+    Args:
+        database_url: The URL of a server of one's own; None for the development server.
+        directory: Where the development server keeps its data.
+
+    Raises:
+        ServerError: The development server cannot be started.
+    """
+    if database_url is not None:
+        yield lambda: database_url
+        return
+    with development(directory) as server:
+        yield server.url
 
 
 def _installation() -> Path:

@@ -1,0 +1,167 @@
+"""The backend: an ASGI application that migrates its database before it serves.
+
+``python -m src.main`` runs it with the settings of the environment; ``uvicorn src.main:app`` serves it as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from types import FrameType
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from src.config import Settings, SettingsError
+from src.db.connection import create_pool
+from src.db.errors import MigrationError
+from src.db.migration_runner import get_applied_migrations, run_migrations
+from src.db.server import ServerError, database_server
+from src.listener import ListenerError, open_listener
+
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+_EXPLAINED = (MigrationError, SettingsError, ServerError, ListenerError)
+_SHUTDOWN_SECONDS = 5
+
+logger = logging.getLogger("src.main")
+
+
+@contextlib.asynccontextmanager
+async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    """Bring the schema up to date and open the pool; requests are served only after that.
+
+    Raises:
+        SettingsError: The environment cannot be used.
+        ServerError: The development server does not start.
+        MigrationError: The database cannot be reached, or a migration failed.
+    """
+    settings = Settings.from_environment()
+    with database_server(settings.database_url, settings.data) as database_url:
+        url = await asyncio.to_thread(database_url)
+        applied = await run_migrations(url)
+        # The pool is opened after the migrations, so that none of its connections has seen an older schema.
+        async with await create_pool(url, min_size=1) as pool:
+            async with pool.acquire() as connection:
+                versions = await get_applied_migrations(connection)
+            app.state.pool = pool
+            app.state.schema = {"ready": True, "version": versions[-1] if versions else None, "applied": applied}
+            yield
+            app.state.schema = None
+
+
+async def health(_: Request) -> JSONResponse:
+    """Answer that the process lives."""
+    return JSONResponse({"alive": True})
+
+
+async def ready(request: Request) -> JSONResponse:
+    """Answer with the schema's version and the versions that this start applied, or 503 before and after serving."""
+    schema = request.app.state.schema
+    return JSONResponse(schema or {"ready": False}, status_code=200 if schema else 503)
+
+
+class PlainStartupFailure:
+    """ASGI middleware: a start-up error that explains itself is logged as its text, without a traceback."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap an application."""
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the call on, with the message of a failed start-up replaced."""
+
+        async def send_plain(message: Message) -> None:
+            error = sys.exception()  # Starlette sends the message while it handles the error
+            if message["type"] == "lifespan.startup.failed" and isinstance(error, _EXPLAINED):
+                logger.error("%s", error)
+                message = {**message, "message": ""}
+            await send(message)
+
+        await self.app(scope, receive, send_plain if scope["type"] == "lifespan" else send)
+
+
+app = Starlette(
+    routes=[Route("/api/health", health), Route("/api/ready", ready)],
+    middleware=[Middleware(PlainStartupFailure)],
+    lifespan=lifespan,
+)
+app.state.schema = None
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn that says when it is ready, and that a signal stops during the start-up as well."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        logger.info("Backend ready on http://%s:%s", self.config.host, self.config.port)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        if not self.started:
+            _exit()
+
+
+def _exit(*_: object) -> None:
+    sys.exit(0)
+
+
+def _serve(settings: Settings, arguments: list[str]) -> int:
+    """Serve on a listener that was handed over, or on one of our own, until a signal; return the exit status."""
+    if arguments:
+        listener_descriptor, pid_descriptor = map(int, arguments)
+        os.write(pid_descriptor, f"{os.getpid()}\n".encode())
+        listener = socket.socket(fileno=listener_descriptor)
+    else:
+        listener = open_listener(settings.host, settings.port)
+    with listener:
+        config = uvicorn.Config(
+            app,
+            host=settings.host,
+            port=settings.port,
+            loop="asyncio",
+            http="h11",
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+        )
+        server = _Server(config)
+        server.run(sockets=[listener])
+        return 0
+
+
+def main(arguments: list[str]) -> int:
+    """Run the backend and return its exit status: 0 after a signal, 1 when it cannot start.
+
+    Args:
+        arguments: Nothing, or the descriptors of the listener and of the locked file for the process id.
+    """
+    logging.basicConfig(format=LOG_FORMAT, level=logging.INFO)
+    # Uvicorn passes on the signals that it has handled; the default action would end the process as if killed.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _exit)
+    try:
+        settings = Settings.from_environment()
+        logging.getLogger().setLevel(settings.log_level)
+        return _serve(settings, arguments)
+    except (SettingsError, ListenerError) as error:
+        logger.error("%s", error)  # noqa: TRY400 - the text explains itself
+        return 1
+    except SystemExit as end:
+        return 1 if end.code else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -22,7 +22,15 @@ LOCK_FILE = Path(__file__).resolve().parent / "dev.txt"
 STAMP = "plantops-set-up"
 UNFINISHED = "unfinished\n"
 SECONDS_BETWEEN_REPORTS = 10.0
-PIP_PROGRESS = ("Collecting ", "Downloading ", "Using cached ", "Ignoring ", "Installing collected ", "Looking in ")
+PIP_PROGRESS = (
+    "Collecting ",
+    "Processing ",
+    "Downloading ",
+    "Using cached ",
+    "Ignoring ",
+    "Installing collected ",
+    "Looking in ",
+)
 PIP_ADVICE = """
 Set-up stopped: pip could not install the packages; its own lines are above.
   Without a network, or behind a proxy: see that pip can reach its package index (HTTPS_PROXY, PIP_INDEX_URL, pip.conf).
@@ -120,7 +128,7 @@ def install(python: Path) -> None:
     ) as pip:
         for line in pip.stdout or ():
             total -= line.startswith("Ignoring ")
-            count += line.startswith("Collecting ")
+            count += line.startswith(("Collecting ", "Processing "))
             if not line.lstrip().startswith(PIP_PROGRESS):
                 lines.append(line)
             if line.startswith("Installing collected "):

@@ -41,10 +41,11 @@ else
     advice='Install Python 3.11 or newer; if it has another name: run  make PYTHON=python3.12  followed by the target.'
 fi
 
-found=$("$python" -ISc 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null) ||
+# Without -I, which a Python 2 does not know.
+found=$("$python" -Sc 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null) ||
     fail "there is no Python called $python that starts." "$advice"
-"$python" -ISc 'import sys; sys.exit(sys.version_info < (3, 11))' ||
-    fail "$python is Python $found ($(command -v "$python")), and 3.11 or newer is needed." "$advice"
+"$python" -Sc 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+    fail "$(command -v "$python") is Python $found, and 3.11 or newer is needed." "$advice"
 "$python" -Ic 'import ensurepip, venv' 2>/dev/null ||
     fail "$python (Python $found) has no venv and ensurepip modules, which make the environment." \
         'Debian and Ubuntu have them in a package of their own:  apt install python3-venv' \

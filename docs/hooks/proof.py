@@ -1,8 +1,268 @@
-"""The proof: what a handbook run recorded of each block, and the key by which a block is found in it."""
+"""The MkDocs hook that shows the proof: what became of each block when the handbook's tests ran it.
+
+It reads `build/proof.json`, which the tests write, and nothing else of them. Each block gets a mark below it; the page
+`verification.md` lists them all. A strict build refuses a page with a block that has no proof for its present text.
+"""
+
+from __future__ import annotations
 
 import hashlib
+import json
+import logging
+import re
+from collections import Counter, defaultdict
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File
+from pymdownx.superfences import highlight_validator
+
+if TYPE_CHECKING:
+    from markdown import Markdown
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.files import Files
+    from mkdocs.structure.pages import Page
+
+PROOF = Path("build") / "proof.json"
+VERIFICATION = "verification.md"
+
+log = logging.getLogger("mkdocs.hooks.proof")
 
 
 def block_key(language: str, text: str) -> str:
     """The key of a block in the proof: the sha256, in hexadecimal, of its language and its text."""
     return hashlib.sha256(f"{language}\n{text}".encode()).hexdigest()
+
+
+class Proof:
+    """What the proof file holds, and which blocks of the page being rendered it holds nothing of.
+
+    Args:
+        content: the proof file's; without any, nothing is proven.
+    """
+
+    def __init__(self, content: dict[str, Any]) -> None:
+        self.postgresql: str = content.get("postgresql") or ""
+        self.pages: dict[str, list[dict[str, Any]]] = content.get("pages", {})
+        self._left: dict[str, list[dict[str, Any]]] = {}
+        self.unproven: list[str] = []
+
+    @classmethod
+    def read(cls, path: Path) -> Proof:
+        """The proof in a file, or an empty one where there is no such file.
+
+        Raises:
+            PluginError: the file is not a proof.
+        """
+        try:
+            return cls(json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return cls({})
+        except ValueError as error:
+            raise PluginError(f"{path}: not a proof ({error}); delete it and run make docs-test") from None  # noqa: TRY003
+
+    def start(self, page: str) -> None:
+        """Begin a page, named by its path below docs."""
+        self.unproven = []
+        self._left = defaultdict(list)
+        for entry in self.pages.get(page, []):
+            self._left[entry["key"]].append(entry)
+
+    def take(self, language: str, text: str) -> dict[str, Any] | None:
+        """What became of the next block with this text on the page; nothing where there is no proof of it."""
+        entries = self._left[block_key(language, text)]
+        if not entries:
+            self.unproven.append(text)
+            return None
+        # Where more blocks of one text are rendered than ran, the last record is all there is.
+        return entries.pop(0) if len(entries) > 1 else entries[0]
+
+
+_proof = Proof({})
+
+
+def on_config(config: MkDocsConfig) -> None:
+    """Read the proof, and have SuperFences put a mark below each block."""
+    global _proof  # noqa: PLW0603 - MkDocs calls functions of this module, which share what they know here
+    _proof = Proof.read(Path(config.config_file_path).parent / PROOF)
+    fences = config.mdx_configs.setdefault("pymdownx.superfences", {}).setdefault("custom_fences", [])
+    fences[:] = [fence for fence in fences if fence["name"] != "*"]
+    fences.append({"name": "*", "class": "", "format": format_block, "validator": highlight_validator})
+
+
+def on_serve(server: Any, config: MkDocsConfig, **_: Any) -> None:
+    """Build anew when the proof changes."""
+    path = Path(config.config_file_path).parent / PROOF
+    path.parent.mkdir(exist_ok=True)
+    server.watch(str(path.parent), recursive=False)
+
+
+def on_files(files: Files, config: MkDocsConfig) -> None:
+    """Add the page that lists every block."""
+    files.append(File.generated(config, VERIFICATION, content=verification_page(_proof)))
+
+
+def on_page_markdown(markdown: str, page: Page, **_: Any) -> None:
+    """Note which page's blocks come next."""
+    _proof.start(page.file.src_uri)
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, **_: Any) -> None:
+    """Refuse a page with a block that is not proven, where the build is strict."""
+    if not config.strict:
+        return
+    if _proof.unproven:
+        text = _proof.unproven[0]
+        place = f"{page.file.src_uri}:{_line_of(text, page)}"
+        raise PluginError(f"{place}: no proof for this block; run make docs-test\n\n{text}")  # noqa: TRY003
+    for entry in _proof.pages.get(page.file.src_uri, []):
+        if entry["status"] in ("failed", "not reached"):
+            place = f"{page.file.src_uri}:{entry['line']}"
+            raise PluginError(f"{place}: this block {_BECAME[entry['status']]}; run make docs-test")  # noqa: TRY003
+
+
+_BECAME = {"failed": "failed when it ran", "not reached": "was not reached, because one above it failed"}
+
+
+def _line_of(text: str, page: Page) -> int:
+    """The line of a page on which a block's text starts: that of its fence where the text is not found."""
+    lines = [line.strip(" \t>") for line in page.file.content_string.split("\n")]
+    wanted = [line.strip(" \t>") for line in text.split("\n")]
+    for number in range(len(lines)):
+        if lines[number : number + len(wanted)] == wanted:
+            return number + 1
+    return 1
+
+
+def format_block(
+    source: str, language: str, class_name: str, options: dict[str, Any], md: Markdown, **keywords: Any
+) -> str:
+    """Highlight a block as SuperFences does, and put its mark below it."""
+    fences: Any = md.preprocessors["fenced_code_block"]
+    block: str = fences.highlight(src=source, language=language, options=options, md=md, **keywords)
+    return block + mark(_proof.take(language, source), _proof.postgresql)
+
+
+def mark(entry: dict[str, Any] | None, postgresql: str) -> str:
+    """The mark of a block, as HTML: what became of it, in words that a screen reader reads too."""
+    if entry is None:
+        return _mark("unverified", "Not verified yet")
+    status, kind = entry["status"], entry["kind"]
+    if status == "shown":
+        return _mark("shown", "Shown only, not run")
+    if status == "not run":
+        return _mark("not-run", f"Not run: {escape(entry['reason'])}")
+    if status == "not reached":
+        return _mark("unverified", "Not reached: a block above it failed")
+    if status == "failed":
+        failure = entry["failure"]
+        details = "\n".join(failure["details"])
+        return _mark("failed", f"Failed at line {failure['line']}: {escape(failure['summary'])}", details, opened=True)
+    return _mark("passed", _PASSED[kind].format(postgresql=escape(postgresql)), entry.get("output", ""))
+
+
+_PASSED = {
+    "file": "Written as shown, for the blocks below",
+    "data": "Parsed",
+    "output": "Printed by the block above",
+} | dict.fromkeys(("python", "pycon", "sql", "console", "bash"), "Ran on PostgreSQL {postgresql}")
+
+
+def _mark(name: str, text: str, details: str = "", *, opened: bool = False) -> str:
+    """A mark. It holds no fence's characters and no line that Markdown could read: SuperFences takes it as it is."""
+    if not details.strip():
+        return f'<p class="proof proof--{name}">{text}</p>'
+    body = escape(details.rstrip("\n"))
+    return (
+        f'<details class="proof proof--{name}"{" open" if opened else ""}><summary>{text}'
+        f"<span> · {'what differs' if opened else 'what it printed'}</span></summary><pre>{body}</pre></details>"
+    )
+
+
+def verification_page(proof: Proof) -> str:
+    """The page that lists every block of every page, as Markdown."""
+    visible = {
+        page: [entry for entry in entries if not entry["hidden"]]
+        for page, entries in proof.pages.items()
+        if page != VERIFICATION
+    }
+    counts = Counter(entry["status"] for entries in visible.values() for entry in entries)
+    lines = [
+        "---",
+        "title: Verification",
+        "search:",
+        "  exclude: true",
+        "---",
+        "",
+        "# Verification",
+        "",
+    ]
+    if not counts:
+        return "\n".join([*lines, "No block has run yet. `make docs-test` runs them all.", ""])
+    lines += [
+        f"The handbook has {sum(counts.values())} blocks on {sum(map(bool, visible.values()))} pages."
+        + (f" They ran on PostgreSQL {proof.postgresql}." if proof.postgresql else ""),
+        "",
+        "| what became of them | blocks |",
+        "| --- | ---: |",
+        *(f"| {_NAMES[status]} | {counts[status]} |" for status in _NAMES if counts[status]),
+        "",
+        "`make docs-test` runs them again, in a clone of the project.",
+        "",
+        "## Not run",
+        "",
+        *_not_run(visible),
+        "",
+    ]
+    for page, entries in visible.items():
+        if entries:
+            lines += _page_table(page, entries)
+    return "\n".join(lines)
+
+
+_NAMES = {
+    "passed": "did what the page says",
+    "failed": "failed",
+    "not reached": "not reached, because one above failed",
+    "not run": "not run, each for a reason that stands on the page",
+    "shown": "shown only: text, not code",
+}
+
+
+def _not_run(pages: dict[str, list[dict[str, Any]]]) -> list[str]:
+    rows = [
+        f"| {_link(page, entry)} | {entry['line']} | {_cell(entry['reason'])} |"
+        for page, entries in pages.items()
+        for entry in entries
+        if entry["status"] == "not run" and entry["kind"] != "output"
+    ]
+    if not rows:
+        return ["Every block that is code has run."]
+    return ["| block | line | reason |", "| --- | ---: | --- |", *rows]
+
+
+def _page_table(page: str, entries: list[dict[str, Any]]) -> list[str]:
+    rows = [
+        f"| {_link(page, entry)} | {entry['line']} | {entry['kind']} | {entry['status']} | `{entry['key'][:12]}` |"
+        for entry in entries
+    ]
+    return [
+        f"## {page}",
+        "",
+        "| block | line | kind | status | sha256 |",
+        "| --- | ---: | --- | --- | --- |",
+        *rows,
+        "",
+    ]
+
+
+def _link(page: str, entry: dict[str, Any]) -> str:
+    heading = re.sub(r"\[.*", "", entry["id"])
+    target = page if heading in ("", "top") or entry["status"] == "shown" else f"{page}#{heading}"
+    return f"[{_cell(entry['id'])}]({target})"
+
+
+def _cell(text: str) -> str:
+    return re.sub(r"([\\|\[\]<>*_`])", r"\\\1", text)

@@ -16,7 +16,7 @@ from handbook.block import Block, Kind
 from handbook.database import Server, serve
 from handbook.failure import BlockError
 from handbook.page import Page, Problem, read
-from handbook.record import Record, entries_of, ids_of
+from handbook.record import Record, entries_of
 from handbook.rendering import Renderer
 from handbook.run import PageRun, Status
 from handbook.update import apply_edits
@@ -142,12 +142,12 @@ class Handbook:
         """Write the proof of what this session ran, unless it ran no block."""
         if not self.record.pages or self.updating:
             return None
-        present = {}
+        pages = {}
         for path in sorted(self.docs.rglob("*.md")):
             document = self.documents.get(path)
             page = document.page if document else read(path.read_text("utf-8-sig"), self.renderer)
-            present[path.relative_to(self.docs).as_posix()] = ids_of(page)
-        return self.record.write(self.version, present)
+            pages[path.relative_to(self.docs).as_posix()] = page
+        return self.record.write(self.version, pages)
 
     def close(self) -> None:
         for path in self.documents:

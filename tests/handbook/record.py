@@ -11,10 +11,14 @@ from typing import Any
 
 from handbook.block import Block, Kind
 from handbook.page import Page
+from handbook.rendering import Fence
 from handbook.run import Outcome
 from proof import block_key
 
 PROOF = Path("build") / "proof.json"
+SHOWN = "shown"
+# What these print is in the proof where the page does not show it.
+WITH_OUTPUT = {Kind.PYTHON, Kind.SQL, Kind.BASH}
 
 
 @dataclass
@@ -41,24 +45,22 @@ class Record:
     def blocks(self) -> list[dict[str, Any]]:
         return [entry for entries in self.pages.values() for entry in entries.values()]
 
-    def write(self, postgresql: str | None, present: dict[str, set[str]]) -> Path:
+    def write(self, postgresql: str | None, pages: dict[str, Page]) -> Path:
         """Write the proof, with what an earlier run has shown of blocks that this one did not touch.
 
         Args:
             postgresql: the server's version, where one was used.
-            present: for each page of the handbook the ids of its blocks; others are dropped.
+            pages: every page of the handbook, by its path below docs; the proof holds no others.
         """
         path = self.project / PROOF
         before = _read(path)
-        pages = {}
-        for page, ids in sorted(present.items()):
-            known = {entry["id"]: entry for entry in before.get("pages", {}).get(page, [])}
-            entries = {**known, **self.pages.get(page, {})}
-            pages[page] = sorted((e for e in entries.values() if e["id"] in ids), key=lambda e: (e["line"], e["id"]))
         proof = {
             "postgresql": postgresql or before.get("postgresql"),
             "commit": _commit(self.project),
-            "pages": pages,
+            "pages": {
+                name: _merge(page, before.get("pages", {}).get(name, []), self.pages.get(name, {}))
+                for name, page in sorted(pages.items())
+            },
         }
         path.parent.mkdir(exist_ok=True)
         draft = path.with_suffix(f".{os.getpid()}")
@@ -67,34 +69,41 @@ class Record:
         return path
 
 
+def _merge(page: Page, before: list[dict[str, Any]], now: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """A page's entries: this run's, an earlier run's where this one has none, and the blocks that are only shown."""
+    ids = {block.id for block in page if block.id}
+    ids |= {f"{block.id}-output" for block in page if block.output is not None}
+    entries = {entry["id"]: entry for entry in before if entry["id"] in ids} | now
+    shown = [
+        _entry(block.fence, Kind.SHOWN, f"line-{block.line}") | {"status": SHOWN, "reason": None, "hidden": False}
+        for block in page
+        if block.kind is Kind.SHOWN
+    ]
+    return sorted([*entries.values(), *shown], key=lambda entry: (entry["line"], entry["id"]))
+
+
+def _entry(fence: Fence, kind: Kind, name: str) -> dict[str, Any]:
+    return {"id": name, "line": fence.line, "kind": kind.value, "key": block_key(fence.language, fence.text)}
+
+
 def entries_of(block: Block, outcome: Outcome) -> list[dict[str, Any]]:
     """What the proof holds of a block, and of its expected output."""
-    entry = {
-        "id": block.id,
-        "line": block.line,
-        "kind": block.kind.value,
-        "key": block_key(block.fence.language, block.text),
+    became: dict[str, Any] = {
         "status": outcome.status.value,
-        "duration": round(outcome.duration, 4),
         "reason": block.reason,
         "hidden": block.setup,
+        "duration": round(outcome.duration, 4),
     }
+    if outcome.failure is not None:
+        became["failure"] = {
+            "line": outcome.failure.line,
+            "summary": outcome.failure.summary,
+            "details": outcome.failure.details,
+        }
+    entry = _entry(block.fence, block.kind, block.id) | became
     if block.output is None:
-        return [entry | {"output": outcome.output}]
-    shown = {
-        "id": f"{block.id}-output",
-        "line": block.output.line,
-        "kind": Kind.OUTPUT.value,
-        "key": block_key(block.output.language, block.output.text),
-        "duration": 0.0,
-    }
-    return [entry, entry | shown]
-
-
-def ids_of(page: Page) -> set[str]:
-    """The ids that the proof holds of a page, once all of it has run."""
-    ids = {block.id for block in page if block.id}
-    return ids | {f"{block.id}-output" for block in page if block.output is not None}
+        return [entry | {"output": outcome.output if block.kind in WITH_OUTPUT else ""}]
+    return [entry, _entry(block.output, Kind.OUTPUT, f"{block.id}-output") | became]
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -101,7 +101,6 @@ async def connect(
         return await asyncpg.connect(
             database_url,
             timeout=CONNECT_TIMEOUT,
-            statement_cache_size=0,
             # The one start-up parameter of these that PgBouncer knows; everything else is SET later.
             server_settings={"application_name": application_name},
         )

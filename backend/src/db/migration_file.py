@@ -6,10 +6,9 @@ import inspect
 import os
 import re
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import (
     DuplicateVersionError,
@@ -29,7 +28,7 @@ MIGRATIONS_DIRECTORY = Path(__file__).with_name("migrations")
 
 _NAME = re.compile(r"([0-9]+)_.+\.py")
 # The SQL that ends a transaction has one of these words in it. A comment may too, which costs a round trip each way.
-_ENDS_TRANSACTION = re.compile(r"\b(?:commit|rollback|abort|end)\b", re.IGNORECASE)
+_ENDS_TRANSACTION = re.compile(rb"\b(?:commit|rollback|abort|end)\b", re.IGNORECASE)
 _MUST_DEFINE_UP = "must define an async up(conn) function"
 
 
@@ -91,8 +90,7 @@ def get_migration_files(directory: str | os.PathLike[str] = MIGRATIONS_DIRECTORY
     return [files[number] for number in sorted(files)]
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
+class Migration(NamedTuple):
     """The loaded content of one migration file.
 
     ``may_end_transaction`` tells whether its text has a word in it that ends a transaction in SQL.
@@ -104,22 +102,63 @@ class Migration:
     may_end_transaction: bool
 
 
-class _Loaded:
-    """A context manager that loads a migration and keeps its module importable by its classes and functions.
+class Source:
+    """The compiled text of a migration file.
 
-    A plain class, because it is entered once a migration and a generator costs more than the loading.
+    Reading does not run it, so the runner reads the next file while PostgreSQL works on the present one.
+
+    Raises:
+        MigrationLoadError: the file cannot be read or does not parse.
     """
 
+    __slots__ = ("code", "may_end_transaction", "path")
+
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
+        try:
+            # Not Path.read_bytes, which takes twice as long: there may be thousands of them.
+            with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+                text = file.read()
+            self.code = compile(text, str(path), "exec", dont_inherit=True)
+        except OSError as error:
+            raise MigrationLoadError(f"cannot be read: {error.strerror}.", file=path) from error
+        except SyntaxError as error:
+            shown = f"\n    {error.text.strip()}" if error.text else ""
+            raise MigrationLoadError(f"does not parse: {error.msg}{shown}", file=path, line=error.lineno) from error
+        except ValueError as error:
+            raise MigrationLoadError(f"does not parse: {error}", file=path) from error
+        self.may_end_transaction = _ENDS_TRANSACTION.search(text) is not None
+
+
+class loaded:  # noqa: N801 - used as a function, like contextlib.closing
+    """Load a migration file for the length of a ``with`` block; the module is forgotten afterwards.
+
+    The file is read as Python reads source: UTF-8 with or without a byte-order mark unless it declares another
+    encoding, any line ends. Nothing is written beside it.
+
+    Arguments:
+        path: the migration file.
+        source: what it holds, if that has been read already.
+
+    Raises:
+        MigrationLoadError: it cannot be read, does not parse, or raises while it is imported.
+        MissingUpError: it defines no ``up``.
+        UpNotAsyncError: its ``up`` is not ``async``.
+    """
+
+    # A class, because it is used for every migration, and entering a generator takes as long as loading one.
+
+    def __init__(self, path: Path, source: Source | None = None) -> None:
+        self._source = source or Source(path)
         # No import statement can spell this name, and two runs in one process get two modules.
         self._module = ModuleType(f"<migration {path.stem} {id(self):x}>")
         self._module.__file__ = str(path)
 
     def __enter__(self) -> Migration:
+        # Decorators such as dataclass look for the module of what they decorate.
         sys.modules[self._module.__name__] = self._module
         try:
-            return _load(self._path, self._module)
+            return _migration(self._source, self._module)
         except BaseException:
             del sys.modules[self._module.__name__]
             raise
@@ -128,34 +167,10 @@ class _Loaded:
         del sys.modules[self._module.__name__]
 
 
-def loaded(path: Path) -> _Loaded:
-    """Load a migration file for the length of a ``with`` block; the module is forgotten afterwards.
-
-    The file is read as Python reads source: UTF-8 with or without a byte-order mark unless it declares another
-    encoding, any line ends. Nothing is written beside it.
-
-    Raises:
-        MigrationLoadError: it cannot be read, does not parse, or raises while it is imported.
-        MissingUpError: it defines no ``up``.
-        UpNotAsyncError: its ``up`` is not ``async``.
-    """
-    return _Loaded(path)
-
-
-def _load(path: Path, module: ModuleType) -> Migration:
+def _migration(source: Source, module: ModuleType) -> Migration:
+    path = source.path
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - Path.open takes twice as long, and there may be thousands
-            source = file.read()
-        code = compile(source, module.__file__ or "", "exec", dont_inherit=True)
-    except OSError as error:
-        raise MigrationLoadError(f"cannot be read: {error.strerror}.", file=path) from error
-    except SyntaxError as error:
-        text = f"\n    {error.text.strip()}" if error.text else ""
-        raise MigrationLoadError(f"does not parse: {error.msg}{text}", file=path, line=error.lineno) from error
-    except ValueError as error:
-        raise MigrationLoadError(f"does not parse: {error}", file=path) from error
-    try:
-        exec(code, module.__dict__)  # noqa: S102 - to run the file is what a migration runner is for
+        exec(source.code, module.__dict__)  # noqa: S102 - to run the file is what a migration runner is for
     except (Exception, SystemExit) as error:
         raise MigrationLoadError(
             f"failed while it was imported: {describe(error)}", file=path, line=line_in(path, error.__traceback__)
@@ -169,9 +184,7 @@ def _load(path: Path, module: ModuleType) -> Migration:
     transactional = getattr(module, "transactional", True)
     if not isinstance(transactional, bool):
         raise MigrationLoadError(f"transactional must be True or False, not {transactional!r}.", file=path)
-    # Latin-1 has a character for each byte, and the words are ASCII.
-    may_end_transaction = _ENDS_TRANSACTION.search(source.decode("latin-1")) is not None
-    return Migration(path, up, transactional, may_end_transaction)
+    return Migration(path, up, transactional, source.may_end_transaction)
 
 
 def line_in(path: Path, traceback: TracebackType | None) -> int | None:

@@ -21,7 +21,7 @@ import asyncpg
 from . import migration_failure as failure
 from .connection import connect
 from .errors import DatabaseUnavailableError, MigrationError, MigrationSqlError
-from .migration_file import MIGRATIONS_DIRECTORY, Migration, get_migration_files, loaded, version_order
+from .migration_file import MIGRATIONS_DIRECTORY, Migration, Source, get_migration_files, loaded, version_order
 from .migration_lock import blockers, jittered, one_runner
 
 if TYPE_CHECKING:
@@ -184,16 +184,27 @@ async def _apply_pending(
         await ensure_migrations_table(conn)
         applied = []
     newest = max((int(version) for version in applied if version.isdecimal()), default=-1)
-    done = []
-    for version, path in _pending(applied, files):
+    done: list[str] = []
+    pending = _pending(applied, files)
+    ahead: dict[Path, Source] = {}
+    loop = asyncio.get_running_loop()
+    for number, (version, path) in enumerate(pending):
         if int(version) < newest:
             logger.warning("%s is applied after the newer migration %03d", path.name, newest)
         started = time.monotonic()
-        with loaded(path) as migration:
+        with loaded(path, ahead.pop(path, None)) as migration:
+            for _, following in pending[number + 1 : number + 2]:
+                loop.call_soon(_read_ahead, following, ahead)
             await _apply_with_retries(conn, database_url, version, migration)
         logger.info("applied %s in %.0f ms", path.name, 1000 * (time.monotonic() - started))
         done.append(version)
     return done
+
+
+def _read_ahead(path: Path, sources: dict[Path, Source]) -> None:
+    """Read a migration while PostgreSQL works; a file that cannot be read is reported when its turn comes."""
+    with contextlib.suppress(MigrationError):
+        sources[path] = Source(path)
 
 
 async def _apply_with_retries(
@@ -287,14 +298,14 @@ async def _apply_inside(conn: Connection, version: str, migration: Migration) ->
             if await _settled(conn.is_in_transaction()) or await _is_lost(conn, error):
                 raise
             raise failure.transaction_ended(migration, error) from error
-        if not await _settled(conn.is_in_transaction()):
+    if not await _settled(conn.is_in_transaction()):
+        raise failure.transaction_ended(migration)
+    try:
+        if number is not None and await _transaction_number(conn) != number:
             raise failure.transaction_ended(migration)
-        try:
-            if number is not None and await _transaction_number(conn) != number:
-                raise failure.transaction_ended(migration)
-            await _record(conn, version, migration)
-        except asyncpg.InFailedSQLTransactionError as error:
-            raise failure.error_swallowed(migration, statements.aborted_by) from error
+        await _record(conn, version, migration)
+    except asyncpg.InFailedSQLTransactionError as error:
+        raise failure.error_swallowed(migration, statements.aborted_by) from error
 
 
 async def _apply_outside(conn: Connection, version: str, migration: Migration, *, joined: bool) -> None:

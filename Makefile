@@ -27,7 +27,7 @@ WORKERS := -n auto --maxprocesses 8
 COVERAGE := --cov --cov-branch
 
 .DEFAULT_GOAL := help
-.PHONY: help setup environment serve check site lint test docs-test bench restart-backend stop-backend logs psql lock screenshot clean
+.PHONY: help setup environment serve check site lint test docs-test update-docs bench restart-backend stop-backend logs psql lock screenshot clean
 
 help: ## list these commands
 	@printf 'Usage: make COMMAND\n\n'
@@ -78,8 +78,11 @@ test: environment ## all tests but the pages
 docs-test: environment ## run every block of the pages
 	@$(ALONE) $(PY) -m pytest docs $(WORKERS) --dist loadfile
 
+update-docs: environment ## write what the blocks print into the pages
+	@$(ALONE) $(PY) -m pytest docs --update-docs
+
 bench: environment ## time the migration runner against bare asyncpg
-	@$(ALONE) $(PY) -m tests.bench
+	@$(ALONE) $(PY) backend/tests/benchmark.py
 
 restart-backend: environment ## start the backend anew, wait until it is ready
 	@$(ALONE) cd backend && exec $(PY) -m src.service restart

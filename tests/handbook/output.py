@@ -1,6 +1,6 @@
 """Expected output: compared with what was printed, shown as a difference, and brought up to date.
 
-`...` stands for anything within a line, and a line of only `...` for any lines. White space at the end of a line and
+`...` stands for anything within a line, and a line of only `...`, not indented, for any lines. White space at the end of a line and
 blank lines at the end do not count.
 """
 
@@ -107,7 +107,7 @@ def compare(expected: list[str], actual: list[str]) -> Comparison:
     for j in range(columns - 1, -1, -1):
         cost[rows][j] = cost[rows][j + 1] + 1
     for i in range(rows - 1, -1, -1):
-        wild = expected[i].strip() == ELLIPSIS
+        wild = expected[i] == ELLIPSIS
         below, here = cost[i + 1], cost[i]
         here[columns] = below[columns] + (not wild)
         for j in range(columns - 1, -1, -1):
@@ -127,7 +127,7 @@ def _walk(expected: list[str], actual: list[str], cost: list[list[int]]) -> list
         if i == len(expected):
             steps.append(Step(i, None, actual[j]))
             j += 1
-        elif expected[i].strip() == ELLIPSIS:
+        elif expected[i] == ELLIPSIS:
             # What the wildcard swallows is shown as the wildcard.
             while j < len(actual) and cost[i][j] != cost[i + 1][j]:
                 j += 1

@@ -4,6 +4,7 @@
 VENV ?= .venv
 PYTHON ?= python3
 PORT = 8000
+PAGE = docs
 MAKEFLAGS += --no-print-directory
 
 # HOME= would make tools write to /; without it they ask the user database.
@@ -79,7 +80,7 @@ docs-test: environment ## run every block of the pages
 	@$(ALONE) $(PY) -m pytest docs $(WORKERS) --dist loadfile
 
 update-docs: environment ## write what the blocks print into the pages
-	@$(ALONE) $(PY) -m pytest docs --update-docs
+	@$(ALONE) $(PY) -m pytest "$(PAGE)" --update-docs
 
 bench: environment ## time the migration runner against bare asyncpg
 	@$(ALONE) $(PY) backend/tests/benchmark.py

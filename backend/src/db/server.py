@@ -71,6 +71,9 @@ _THROWAWAY_SETTINGS = {
     "max_wal_size": "256MB",
 }
 
+# How PostgreSQL is stopped: seconds to wait after each signal. SIGINT makes it write a checkpoint first.
+_STOPS = ((60.0, signal.SIGINT), (10.0, signal.SIGQUIT), (None, signal.SIGKILL))
+
 # The first entry whose text occurs in the report says what to do.
 _REMEDIES = (
     ("incompatible with server", "Move that directory away, or use the PostgreSQL version that made it."),
@@ -260,12 +263,13 @@ def _base_directory(places: Iterable[Path] | None) -> Path:
     """Return the first place that is writable, has room, and leaves enough of a socket path's length."""
     candidates = tuple(places or (Path("/dev/shm"), Path(tempfile.gettempdir()), Path("/tmp")))  # noqa: S108 - mkdtemp below
     length = _SOCKET_PATH_BYTES - len(f"/{_PREFIX}12345678/s/{_SOCKET}")
-    # For root, PostgreSQL runs from a copy in the run directory.
-    unusable = _NOEXEC if os.geteuid() == 0 else 0
+    # For root, PostgreSQL runs from a copy in the run directory, under an account that must get there.
+    unusable, needed = (_NOEXEC, 0o001) if os.geteuid() == 0 else (0, 0)
     for place in candidates:
         if place.is_dir() and os.access(place, os.W_OK | os.X_OK) and len(os.fsencode(place)) <= length:
             status = os.statvfs(place)
-            if status.f_bavail * status.f_frsize >= _ROOM and not status.f_flag & unusable:
+            roomy = status.f_bavail * status.f_frsize >= _ROOM and not status.f_flag & unusable
+            if roomy and all(path.stat().st_mode & needed == needed for path in (place, *place.parents)):
                 return place
     problem = (
         f"PostgreSQL needs a writable directory with {_ROOM // 1024 // 1024} MiB free and a path of at most {length} "
@@ -484,8 +488,7 @@ def _follow_parent() -> Any:
 def _stop(postgres: subprocess.Popen[bytes], durable: bool) -> None:
     """Stop PostgreSQL: with a checkpoint where its data are kept, at once where not."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    gentle = signal.SIGINT if durable else signal.SIGQUIT
-    for number, seconds in ((gentle, 60), (signal.SIGQUIT, 10), (signal.SIGKILL, None)):
+    for seconds, number in _STOPS[not durable :]:
         postgres.send_signal(number)  # nothing happens where it has ended
         with contextlib.suppress(subprocess.TimeoutExpired):
             postgres.wait(seconds)

@@ -82,16 +82,14 @@ def _malformed() -> DatabaseUnavailableError:
 
 
 async def connect(
-    database_url: str, *, application_name: str = "plantops-migrations"
+    database_url: str, *, application_name: str = "plantops-migrations", statement_cache_size: int = 100
 ) -> asyncpg.Connection[asyncpg.Record]:
     """Open one connection, for migrations.
-
-    It keeps no prepared statements: a migration may ask the same question before and after it changes a table, and a
-    statement that was prepared before the change is refused after it.
 
     Arguments:
         database_url: ``postgresql://user:password@host:port/database``.
         application_name: how the connection shows in ``pg_stat_activity``.
+        statement_cache_size: how many prepared statements asyncpg keeps.
 
     Raises:
         DatabaseUnavailableError: with the reason and a remedy, and never the password.
@@ -101,6 +99,7 @@ async def connect(
         return await asyncpg.connect(
             database_url,
             timeout=CONNECT_TIMEOUT,
+            statement_cache_size=statement_cache_size,
             # The one start-up parameter of these that PgBouncer knows; everything else is SET later.
             server_settings={"application_name": application_name},
         )

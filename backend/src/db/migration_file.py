@@ -8,7 +8,7 @@ import re
 import sys
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from .errors import (
     DuplicateVersionError,
@@ -24,11 +24,15 @@ if TYPE_CHECKING:
 
     from .connection import Connection
 
+Up: TypeAlias = "Callable[[Connection], Awaitable[object]]"
+
 MIGRATIONS_DIRECTORY = Path(__file__).with_name("migrations")
 
 _NAME = re.compile(r"([0-9]+)_.+\.py")
-# The SQL that ends a transaction has one of these words in it. A comment may too, which costs a round trip each way.
+# The SQL that ends a transaction has one of these words in it; a comment may too, which costs two round trips.
 _ENDS_TRANSACTION = re.compile(rb"\b(?:commit|rollback|abort|end)\b", re.IGNORECASE)
+# Without one of these words no Python catches an exception, itself or through something that it uses.
+_CATCHES = re.compile(rb"except|import")
 _MUST_DEFINE_UP = "must define an async up(conn) function"
 
 
@@ -93,13 +97,15 @@ def get_migration_files(directory: str | os.PathLike[str] = MIGRATIONS_DIRECTORY
 class Migration(NamedTuple):
     """The loaded content of one migration file.
 
-    ``may_end_transaction`` tells whether its text has a word in it that ends a transaction in SQL.
+    ``may_end_transaction`` tells whether a word in its text may end a transaction in SQL, and ``may_catch`` whether its
+    Python may catch an exception.
     """
 
     path: Path
-    up: Callable[[Connection], Awaitable[object]]
+    up: Up
     transactional: bool
     may_end_transaction: bool
+    may_catch: bool
 
 
 class Source:
@@ -111,7 +117,7 @@ class Source:
         MigrationLoadError: the file cannot be read or does not parse.
     """
 
-    __slots__ = ("code", "may_end_transaction", "path")
+    __slots__ = ("code", "may_catch", "may_end_transaction", "path")
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -128,6 +134,7 @@ class Source:
         except ValueError as error:
             raise MigrationLoadError(f"does not parse: {error}", file=path) from error
         self.may_end_transaction = _ENDS_TRANSACTION.search(text) is not None
+        self.may_catch = _CATCHES.search(text) is not None
 
 
 class loaded:  # noqa: N801 - used as a function, like contextlib.closing
@@ -184,7 +191,7 @@ def _migration(source: Source, module: ModuleType) -> Migration:
     transactional = getattr(module, "transactional", True)
     if not isinstance(transactional, bool):
         raise MigrationLoadError(f"transactional must be True or False, not {transactional!r}.", file=path)
-    return Migration(path, up, transactional, source.may_end_transaction)
+    return Migration(path, up, transactional, source.may_end_transaction, source.may_catch)
 
 
 def line_in(path: Path, traceback: TracebackType | None) -> int | None:

@@ -1,0 +1,169 @@
+"""One migration: its ``up``, its record, and what may go wrong between the two."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, TypeVar
+
+import asyncpg
+import asyncpg.pool
+
+from . import migration_failure as failure
+from .errors import MigrationError
+from .migration_history import mark_migration_applied
+
+if TYPE_CHECKING:
+    from .connection import Connection
+    from .migration_file import Migration
+
+T = TypeVar("T")
+
+logger = logging.getLogger("src.db.migration_runner")
+
+# Indexes that a failed CREATE INDEX CONCURRENTLY left, and not those that another session is building at present, nor
+# those of partitioned tables (relkind I), which are invalid until each partition has its own.
+_INVALID_INDEXES = """
+    SELECT indexrelid::regclass::text AS name, relname
+    FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+    WHERE NOT indisvalid AND relkind = 'i'
+        AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index WHERE index_relid = indexrelid)
+    ORDER BY 1
+"""
+
+
+async def apply(conn: Connection, version: str, migration: Migration) -> None:
+    """Run a loaded migration and record it, as ``migration_runner.apply_migration`` describes.
+
+    Raises:
+        MigrationError: one of its subclasses says what is wrong, in which file, and what to do.
+    """
+    joined = bool(await _settled(conn.is_in_transaction()))
+    try:
+        if not migration.transactional:
+            await _apply_outside(conn, version, migration, joined=joined)
+        elif joined:
+            await _apply_inside(conn, version, migration)
+        else:
+            async with await _settled(conn.transaction()):
+                await _apply_inside(conn, version, migration)
+    except MigrationError:
+        raise
+    except (Exception, SystemExit) as error:
+        if await _is_lost(conn, error):
+            raise failure.connection_lost(error, migration.path) from error
+        raise failure.up_failed(migration, error) from error
+
+
+async def _apply_inside(conn: Connection, version: str, migration: Migration) -> None:
+    """Run ``up`` and record it in the transaction that the connection is in."""
+    # COMMIT AND CHAIN, and COMMIT and BEGIN together, show in nothing but the number of the transaction.
+    number = await _transaction_number(conn) if migration.may_end_transaction else None
+    with _Statements.of(conn, wanted=migration.may_catch) as statements:
+        try:
+            await migration.up(conn)
+        except (Exception, SystemExit) as error:
+            if await _settled(conn.is_in_transaction()) or await _is_lost(conn, error):
+                raise
+            raise failure.transaction_ended(migration, error) from error
+    if not await _settled(conn.is_in_transaction()):
+        raise failure.transaction_ended(migration)
+    try:
+        if number is not None and await _transaction_number(conn) != number:
+            raise failure.transaction_ended(migration)
+        await _record(conn, version, migration)
+    except asyncpg.InFailedSQLTransactionError as error:
+        raise failure.error_swallowed(migration, statements.aborted_by) from error
+
+
+async def _apply_outside(conn: Connection, version: str, migration: Migration, *, joined: bool) -> None:
+    """Run ``up`` as the connection is, and record it if it left the database in order."""
+    before = await conn.fetch(_INVALID_INDEXES)
+    old = {row["name"] for row in before}
+    with _Statements.of(conn, wanted=True) as statements:
+        try:
+            await migration.up(conn)
+        except (Exception, SystemExit) as error:
+            if joined or await _is_lost(conn, error):
+                raise
+            if await _settled(conn.is_in_transaction()):
+                await conn.execute("ROLLBACK")
+            left = [row["name"] for row in await conn.fetch(_INVALID_INDEXES) if row["name"] not in old]
+            raise failure.up_failed(migration, error, left) from error
+    if not joined and await _settled(conn.is_in_transaction()):
+        await conn.execute("ROLLBACK")
+        raise failure.transaction_left_open(migration)
+    invalid = await conn.fetch(_INVALID_INDEXES)
+    left = [row["name"] for row in invalid if row["name"] not in old]
+    if left:
+        raise failure.indexes_left(migration, left)
+    passed_over = [row["name"] for row in invalid if statements.mention(row["relname"])]
+    if passed_over:
+        raise failure.indexes_passed_over(migration, passed_over)
+    if invalid:
+        logger.warning(
+            "the database has an invalid index, which no query uses, and which %s has nothing to do with: %s",
+            migration.path.name,
+            ", ".join(row["name"] for row in invalid),
+        )
+    await _record(conn, version, migration)
+
+
+async def _record(conn: Connection, version: str, migration: Migration) -> None:
+    try:
+        await mark_migration_applied(conn, version)
+    except asyncpg.InFailedSQLTransactionError:
+        raise
+    except asyncpg.PostgresError as error:
+        if failure.is_lost(error):
+            raise
+        raise failure.history_failed(error, migration.path) from error
+
+
+async def _transaction_number(conn: Connection) -> object:
+    return await conn.fetchval("SELECT pg_current_xact_id()::text")
+
+
+async def _is_lost(conn: Connection, error: BaseException) -> bool:
+    return failure.is_lost(error) or await _settled(conn.is_closed()) is True
+
+
+async def _settled(value: Awaitable[T] | T) -> T:
+    """Return a value, awaited if need be: what asyncpg answers at once, an AsyncMock answers with a coroutine."""
+    return await value if isinstance(value, Awaitable) else value
+
+
+class _Statements:
+    """What a migration sends to PostgreSQL, and the error that aborted its transaction."""
+
+    def __init__(self, conn: Connection | None) -> None:
+        self._conn = conn
+        self._sent: list[str] = []
+        self.aborted_by: BaseException | None = None
+
+    @classmethod
+    def of(cls, conn: Connection, *, wanted: bool) -> _Statements:
+        """Return the statements of a connection; one that is not asyncpg's reports none."""
+        reports = wanted and isinstance(conn, asyncpg.Connection | asyncpg.pool.PoolConnectionProxy)
+        return cls(conn if reports else None)
+
+    def __enter__(self) -> _Statements:
+        if self._conn is not None:
+            self._conn.add_query_logger(self._note)
+        return self
+
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        if self._conn is not None:
+            self._conn.remove_query_logger(self._note)
+
+    def _note(self, record: asyncpg.connection.LoggedQuery) -> None:
+        self._sent.append(record.query)
+        # PostgreSQL answers everything that follows the first error with this one.
+        if record.exception is not None and not isinstance(record.exception, asyncpg.InFailedSQLTransactionError):
+            self.aborted_by = record.exception
+
+    def mention(self, name: str) -> bool:
+        """Tell whether a name is in one of the statements, as a word."""
+        word = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
+        return any(word.search(statement) for statement in self._sent)

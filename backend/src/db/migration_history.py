@@ -1,0 +1,50 @@
+"""The table ``schema_migrations``: which migrations a database has had."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from .migration_file import version_order
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from .connection import Connection
+
+
+async def ensure_migrations_table(conn: Connection) -> None:
+    """Create the table ``schema_migrations`` if the database has none."""
+    await conn.execute("""
+        CREATE TABLE IF NOT EXISTS schema_migrations (
+            version TEXT PRIMARY KEY,
+            applied_at TIMESTAMPTZ DEFAULT NOW()
+        )
+    """)
+
+
+async def get_applied_migrations(conn: Connection) -> list[str]:
+    """Return the versions that are recorded as applied, in ascending order of their numbers."""
+    rows = await conn.fetch("SELECT version FROM schema_migrations")
+    return sorted((row["version"] for row in rows), key=version_order)
+
+
+async def mark_migration_applied(conn: Connection, version: str) -> None:
+    """Record a version as applied."""
+    await conn.execute("INSERT INTO schema_migrations (version) VALUES ($1)", version)
+
+
+async def history(conn: Connection) -> list[str] | None:
+    """Return the applied versions, or None where the table is not there yet."""
+    try:
+        return await get_applied_migrations(conn)
+    except asyncpg.UndefinedTableError:
+        return None
+
+
+def pending(applied: Sequence[str], files: Sequence[tuple[str, Path]]) -> list[tuple[str, Path]]:
+    """Return the migration files whose versions are not applied."""
+    known = set(applied)
+    return [(version, path) for version, path in files if version not in known]

@@ -1,7 +1,7 @@
 """Expected output: compared with what was printed, shown as a difference, and brought up to date.
 
-`...` stands for anything within a line, and a line of only `...`, not indented, for any lines. White space at the end of a line and
-blank lines at the end do not count.
+`...` stands for anything within a line, and a line of only `...`, not indented, for any lines. White space at the end
+of a line and blank lines at the end do not count.
 """
 
 from __future__ import annotations
@@ -43,11 +43,13 @@ class Step:
     """One step of an alignment: an expected line, an actual line, or both where they match.
 
     `index` is the expected line's place, from 0; where there is no expected line, the place that it would take.
+    `covered` are the actual lines that a line of only `...` stands for.
     """
 
     index: int
     expected: str | None
     actual: str | None
+    covered: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class Comparison:
         return next((step.index for step in self.steps if step.expected is None or step.actual is None), None)
 
     def difference(self) -> list[str]:
-        """The lines of a diff: `-` is what the page shows, `+` what was printed."""
+        """The lines of a diff: `-` is what the page shows, `+` what was printed, `~` what `...` stands for."""
         lines = []
         for step in self.steps:
             if step.actual is None:
@@ -75,6 +77,7 @@ class Comparison:
                 lines.append(f"+ {step.actual}")
             else:
                 lines.append(f"  {step.expected}")
+            lines += [f"~ {line}" for line in step.covered]
         return [line.rstrip() for line in lines]
 
     def updated(self) -> list[str]:
@@ -128,10 +131,10 @@ def _walk(expected: list[str], actual: list[str], cost: list[list[int]]) -> list
             steps.append(Step(i, None, actual[j]))
             j += 1
         elif expected[i] == ELLIPSIS:
-            # What the wildcard swallows is shown as the wildcard.
+            start = j
             while j < len(actual) and cost[i][j] != cost[i + 1][j]:
                 j += 1
-            steps.append(Step(i, expected[i], ELLIPSIS))
+            steps.append(Step(i, expected[i], ELLIPSIS, tuple(actual[start:j])))
             i += 1
         elif j < len(actual) and _line_matches(expected[i], actual[j]):
             steps.append(Step(i, expected[i], actual[j]))

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest._code import Traceback
 from sybil import Document, Example, Region, Sybil
 from sybil.integration.pytest import SybilFile, SybilItem
 
 from handbook.block import Block, Kind
 from handbook.database import Server, serve
 from handbook.failure import BlockError
+from handbook.lint import Finding, findings_of, lintable
 from handbook.page import Page, Problem, read
 from handbook.record import Record, entries_of
 from handbook.rendering import Renderer
@@ -24,6 +27,7 @@ from handbook.workspace import Workspace
 
 DOCS = "docs"
 CONFIGURATION = "mkdocs.yml"
+EXAMPLES = "examples"
 PROOF_PROPERTY = "handbook-proof"
 
 
@@ -88,6 +92,11 @@ class Handbook:
     @property
     def version(self) -> str | None:
         return self._server.version if self._server is not None else None
+
+    @cached_property
+    def findings(self) -> dict[Path, list[Finding]]:
+        """What the linters say of every page that this session has collected: they are quicker in one go."""
+        return findings_of({path: document.page for path, document in self.documents.items()})
 
     def owns(self, path: Path) -> bool:
         return path.suffix == ".md" and self.docs in path.parents and (self.project / CONFIGURATION).is_file()
@@ -168,6 +177,8 @@ class PageFile(SybilFile):
         if not document.page.problems:
             for example in document.examples():
                 yield BlockItem.from_parent(self, sybil=handbook.sybil, example=example)
+            if any(lintable(block) for block in document.page):
+                yield ExamplesItem.from_parent(self, name=EXAMPLES)
 
 
 class ProblemItem(pytest.Item):
@@ -185,6 +196,24 @@ class ProblemItem(pytest.Item):
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str:
         return f"{_place(self, self.problem.line)}: {self.problem.message}"
+
+
+class ExamplesItem(pytest.Item):
+    """What the linters say of a page's code."""
+
+    def runtest(self) -> None:
+        found = self.config.stash[HANDBOOK].findings.get(self.path, [])
+        if found:
+            raise BlockError(found[0].line, f"{len(found)} findings", [f"{f.line}: {f}" for f in found])
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        return self.path, 0, self.nodeid
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        if not isinstance(excinfo.value, BlockError):
+            return super().repr_failure(excinfo, style)
+        place = self.path.relative_to(self.config.rootpath)
+        return "\n".join(f"{place}:{detail}" for detail in excinfo.value.details)
 
 
 class BlockItem(SybilItem):
@@ -227,6 +256,10 @@ class BlockItem(SybilItem):
             raise failure
         reason = f"not reached: {_place(self, failure.line if failure else blocker.line)} failed"
         raise pytest.skip.Exception(reason, _use_item_location=True)
+
+    def _traceback_filter(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Traceback:
+        """Every frame: what is no `BlockError` comes from outside the block, where Sybil's filter finds no frame."""
+        return excinfo.traceback
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         if isinstance(excinfo.value, BlockError):

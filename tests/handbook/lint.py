@@ -1,0 +1,221 @@
+"""Examples are code too: the pages' Python passes ruff, and the SQL that they run passes squawk.
+
+A page that shows an unsafe way on purpose names the rule in a comment above the block: `<!-- squawk: RULE -->`, or
+`<!-- ruff: RULE -->`, where `format` is a rule as well. A comment for a rule that the block keeps is a finding too.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from handbook.block import Block, Kind
+from handbook.failure import BlockError
+from handbook.files import MIGRATIONS
+from handbook.page import Page
+from handbook.python import read_session
+
+RUFF, FORMAT, SQUAWK = "ruff", "format", "squawk"
+OLDEST_POSTGRESQL = "14.0"
+# In a page's namespace names come from the blocks above, and await stands where it likes.
+BETWEEN_BLOCKS = {"F401", "F704", "F811", "F821", "E402", "B018", "PLE1142"}
+# The runner sets lock_timeout itself, for every migration; a statement may take its time.
+NOT_NEEDED = ("require-lock-timeout", "require-statement-timeout")
+ARGUMENTS = ("--select", "A,B,C4,E,F,I,PIE,RUF,S,SIM,UP,W", "--line-length", "120", "--target-version", "py311")
+METHODS = {"execute", "executemany", "fetch", "fetchrow", "fetchval"}
+DIFF_FILE = re.compile(r"^--- (.*)$")
+DIFF_LINES = re.compile(r"^@@ -(\d+)")
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """Code of a page for one linter: its text, and the line of the page for each of its lines."""
+
+    block: Block
+    text: str
+    numbers: list[int]
+    ignored: frozenset[str] = frozenset()
+    in_transaction: bool = False
+
+    def line(self, index: int) -> int:
+        return self.numbers[min(max(index, 0), len(self.numbers) - 1)]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a linter says of a line of a page."""
+
+    line: int
+    rule: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.rule}: {self.message}"
+
+
+def findings_of(pages: Mapping[Path, Page]) -> dict[Path, list[Finding]]:
+    """What ruff and squawk find on pages.
+
+    Args:
+        pages: the pages by their paths.
+    """
+    python = [(path, snippet) for path, page in pages.items() for block in page for snippet in _python_of(block)]
+    sql = [(path, snippet) for path, page in pages.items() for block in page for snippet in _sql_of(block)]
+    found: dict[Path, list[Finding]] = {path: [] for path in pages}
+    broken: set[tuple[int, str]] = set()
+
+    def sort(owners: list[tuple[Path, Snippet]], reports: Iterable[tuple[int, int, str, str, str]]) -> None:
+        for number, index, tool, rule, message in reports:
+            path, snippet = owners[number]
+            name = f"{tool}:{rule}"
+            broken.add((id(snippet.block), name))
+            if rule not in snippet.ignored and name not in snippet.block.allowed:
+                found[path].append(Finding(snippet.line(index), f"{tool} {rule}", message))
+
+    sort(python, _ruff([snippet.text for _, snippet in python]))
+    sort(sql, _squawk([snippet for _, snippet in sql]))
+    for path, page in pages.items():
+        for block in page:
+            for name in sorted(block.allowed):
+                if (id(block), name) not in broken:
+                    rule = name.partition(":")[2]
+                    found[path].append(Finding(block.line, name.replace(":", " "), f"the block keeps {rule}"))
+        found[path].sort(key=lambda finding: finding.line)
+    return found
+
+
+def lintable(block: Block) -> bool:
+    """Whether a linter reads this block."""
+    return block.kind in (Kind.PYTHON, Kind.PYCON, Kind.SQL) or _is_python_file(block) or bool(block.allowed)
+
+
+def _is_python_file(block: Block) -> bool:
+    return block.kind is Kind.FILE and str(block.fence.title).endswith(".py")
+
+
+def _numbers(block: Block) -> list[int]:
+    return list(range(block.first_line, block.first_line + block.text.count("\n") + 1))
+
+
+def _python_of(block: Block) -> Iterator[Snippet]:
+    if block.kind is Kind.PYTHON:
+        yield Snippet(block, block.text + "\n", _numbers(block), frozenset(BETWEEN_BLOCKS))
+    elif _is_python_file(block):
+        yield Snippet(block, block.text + "\n", _numbers(block))
+    elif block.kind is Kind.PYCON:
+        try:
+            exchanges = list(read_session(block))
+        except BlockError:
+            return  # reported where the block runs
+        for exchange in exchanges:
+            lines = exchange.source.rstrip().count("\n") + 1
+            numbers = list(range(exchange.line, exchange.line + lines))
+            yield Snippet(block, exchange.source.rstrip() + "\n", numbers, frozenset(BETWEEN_BLOCKS))
+
+
+def _sql_of(block: Block) -> Iterator[Snippet]:
+    if block.kind is Kind.SQL:
+        lines = ["" if line.startswith("\\") else line for line in block.text.split("\n")]
+        yield Snippet(block, "\n".join(lines) + "\n", _numbers(block))
+    elif block.kind is Kind.PYTHON or _is_python_file(block):
+        migration = _is_python_file(block) and Path(str(block.fence.title)).parent.name == MIGRATIONS
+        try:
+            tree = ast.parse(block.text)
+        except SyntaxError:
+            return  # ruff says so
+        transactional = migration and not _sets_transactional_false(tree)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in METHODS:
+                text = _literal(node.args[0]) if node.args else None
+                if text is not None:
+                    start = block.first_line + node.args[0].lineno - 1
+                    numbers = list(range(start, start + text.count("\n") + 1))
+                    yield Snippet(block, text + "\n", numbers, in_transaction=transactional)
+
+
+def _sets_transactional_false(tree: ast.Module) -> bool:
+    return any(
+        isinstance(node, ast.Assign)
+        and any(isinstance(target, ast.Name) and target.id == "transactional" for target in node.targets)
+        and isinstance(node.value, ast.Constant)
+        and node.value.value is False
+        for node in tree.body
+    )
+
+
+def _literal(node: ast.expr) -> str | None:
+    """The text of a string that stands in the source; what an f-string puts in is taken for a name."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join(str(part.value) if isinstance(part, ast.Constant) else "x" for part in node.values)
+    return None
+
+
+def _ruff(texts: list[str]) -> Iterator[tuple[int, int, str, str, str]]:
+    """Ruff's findings: the text's number, the line in it from 0, and the tool, rule and message."""
+    if not texts:
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        for number, text in enumerate(texts):
+            (Path(directory) / f"{number}.py").write_text(text, encoding="utf-8")
+        ruff = [sys.executable, "-m", "ruff"]
+        checked = _run([*ruff, "check", "--isolated", "--no-cache", *ARGUMENTS, "--output-format", "json", directory])
+        for entry in json.loads(checked):
+            rule = entry["code"] or "invalid-syntax"
+            yield int(Path(entry["filename"]).stem), entry["location"]["row"] - 1, RUFF, rule, entry["message"]
+        formatted = _run([*ruff, "format", "--isolated", "--no-cache", "--line-length", "120", "--diff", directory])
+        yield from _differences(formatted)
+
+
+def _differences(diff: str) -> Iterator[tuple[int, int, str, str, str]]:
+    number = 0
+    hunk: list[str] = []
+    start = 0
+    for line in [*diff.split("\n"), "@@ -0"]:
+        if match := DIFF_LINES.match(line) or DIFF_FILE.match(line):
+            if any(text.startswith(("-", "+")) for text in hunk):
+                first = next(index for index, text in enumerate(hunk) if text.startswith(("-", "+")))
+                yield number, start + first - 1, RUFF, FORMAT, "ruff would format this otherwise:\n" + "\n".join(hunk)
+            hunk = []
+            if line.startswith("---"):
+                number, start = int(Path(match[1]).stem), 0
+            else:
+                start = int(match[1])
+        elif start:
+            hunk.append(line)
+
+
+def _squawk(snippets: list[Snippet]) -> Iterator[tuple[int, int, str, str, str]]:
+    """Squawk's findings, as those of ruff."""
+    with tempfile.TemporaryDirectory() as directory:
+        for number, snippet in enumerate(snippets):
+            (Path(directory) / f"{number}.sql").write_text(snippet.text, encoding="utf-8")
+        for in_transaction in (False, True):
+            names = [
+                f"{number}.sql" for number, snippet in enumerate(snippets) if snippet.in_transaction is in_transaction
+            ]
+            if not names:
+                continue
+            squawk = [str(Path(sys.executable).with_name("squawk")), "--reporter", "json"]
+            squawk += ["--pg-version", OLDEST_POSTGRESQL, *(f"--exclude={rule}" for rule in NOT_NEEDED)]
+            squawk += ["--assume-in-transaction"] if in_transaction else []
+            for entry in json.loads(_run([*squawk, *names], directory)):
+                message = " ".join(filter(None, (entry["message"], entry["help"])))
+                yield int(Path(entry["file"]).stem), entry["line"], SQUAWK, entry["rule_name"], message
+
+
+def _run(command: list[str], directory: str | None = None) -> Any:
+    ended = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
+    # What does not parse has been found by ruff check; its formatter only counts it.
+    if ended.returncode > 1 and "Failed to parse" not in ended.stderr:
+        raise RuntimeError(f"{command[0]} failed: {ended.stderr}")
+    return ended.stdout

@@ -19,10 +19,8 @@ PY := "$(if $(filter /%,$(VENV)),$(VENV),$(CURDIR)/$(VENV))/bin/python"
 ASKED := $(if $(filter command environment,$(origin PYTHON)),"$(PYTHON)")
 # What a recipe starts is no part of this make: a make in a test must not look for this one's job server and options.
 ALONE := unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL GNUMAKEFLAGS;
-HEADING := @printf '\n\033[1m== %s\033[0m\n'
-ifdef NO_COLOR
-HEADING := @printf '\n== %s\n'
-endif
+# The colon makes it a line for the shell, which has a printf of its own.
+HEADING := @:; printf '\n== %s\n'
 # More workers than this only start more servers.
 WORKERS := -n auto --maxprocesses 8
 COVERAGE := --cov --cov-branch
@@ -31,7 +29,7 @@ COVERAGE := --cov --cov-branch
 .PHONY: help setup environment serve check site lint test docs-test update-docs bench restart-backend stop-backend logs psql lock screenshot clean
 
 help: ## list these commands
-	@printf 'Usage: make COMMAND\n\n'
+	@:; printf 'Usage: make COMMAND\n\n'
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-17s%s\n", $$1, $$2 }' Makefile
 
 # Silent where there is nothing to do, so that the output of a command is its own.

@@ -146,9 +146,7 @@ def make(venv: Path) -> None:
     """Make the environment from nothing and stamp it."""
     started = time.monotonic()
     version = ".".join(map(str, sys.version_info[:3]))
-    print(
-        f"Setting up {venv} with Python {version} (once; half a minute to two minutes, a 100 MB download):", flush=True
-    )
+    print(f"Setting up {venv} with Python {version} (once; about half a minute and an 80 MB download):", flush=True)
     empty(venv)
     # The interpreter behind an environment that is switched on, which may be the very one that has just been emptied.
     base = getattr(sys, "_base_executable", sys.executable)

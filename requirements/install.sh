@@ -9,7 +9,7 @@
 # This part is in sh because it has to work, and to say what is wrong, where there is no Python that can.
 set -eu
 
-here=$(dirname -- "$0")
+here=${0%/*}
 venv=$1
 python=${2:-python3}
 version='import sys; print(sys.version)'

@@ -20,7 +20,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 STAMP = "plantops-set-up"
 # What the set-up needs beside Python.
-TOOLS = ("awk", "dirname", "env", "make", "printf", "rm", "sh")
+TOOLS = ("awk", "make", "sh")
 
 
 def copy_project(directory: Path, *names: str) -> Path:

@@ -1,0 +1,117 @@
+"""``python -m src.db.psql``: psql on the database that the backend uses."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from src.db import psql
+from src.db.server import ServerError, binary
+
+BACKEND = Path(psql.__file__).parents[2]
+PRINTING = '#!/bin/sh\necho "$PGPASSWORD" "$@"\n'
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "src.db.psql", *arguments],
+            check=False,
+            cwd=BACKEND,
+            env={**os.environ, "PLANTOPS_DATA": str(tmp_path / "data"), **variables},
+            capture_output=True,
+            text=True,
+        )
+
+    return run
+
+
+def test_uses_the_database_of_the_environment(run: Run, database_url: str) -> None:
+    result = run("-XAtc", "SELECT 6 * 7", DATABASE_URL=database_url)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "42\n", "")
+
+
+def test_uses_the_development_server(run: Run, tmp_path: Path) -> None:
+    result = run("-XAtc", "SELECT current_database()", DATABASE_URL="")
+    assert (result.returncode, result.stdout) == (0, "plantops\n")
+    assert (tmp_path / "data" / "postgres").is_dir()
+
+
+def test_gives_the_exit_status_of_psql(run: Run, database_url: str) -> None:
+    assert run("-Xc", "SELECT nothing", DATABASE_URL=database_url).returncode == 1
+    assert run("-c", "SELECT 1", DATABASE_URL="postgresql://u@/d?host=/nowhere").returncode == 2
+
+
+def test_explains_a_wrong_setting(run: Run) -> None:
+    result = run(PLANTOPS_PORT="x")
+    assert result.returncode == 1
+    assert result.stderr.startswith("PLANTOPS_PORT is 'x'")
+
+
+def test_leaves_ctrl_c_to_psql(database_url: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "src.db.psql", "-XAtc", "\\echo ready", "-c", "SELECT pg_sleep(1000)"],
+        cwd=BACKEND,
+        env={**os.environ, "DATABASE_URL": database_url},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(10) == 1
+        assert "Traceback" not in process.stderr.read()
+
+
+def test_a_psql_that_is_killed_counts_as_in_a_shell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    _fake(tmp_path, monkeypatch, "#!/bin/sh\nkill -KILL $$\n")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://user@host/db")
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        assert psql.main([]) == 137
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_keeps_the_password_out_of_the_arguments(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    _fake(tmp_path, monkeypatch, PRINTING)
+    monkeypatch.setenv("DATABASE_URL", "postgresql://user:pass%20word@host:5432/db?sslmode=require")
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        assert psql.main(["-l"]) == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert capfd.readouterr().out == "pass word --dbname postgresql://user@host:5432/db?sslmode=require -l\n"
+
+
+def test_does_without_the_wheel_where_path_has_psql(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert psql._program() == str(binary("psql"))
+    _fake(tmp_path, monkeypatch, PRINTING)
+    assert psql._program() == str(tmp_path / "psql")
+    (tmp_path / "psql").unlink()
+    with pytest.raises(ServerError, match="make setup"):
+        psql._program()
+
+
+def _fake(directory: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """Take the wheel away, and put a program of ours on PATH as psql."""
+    (directory / "psql").write_text(script)
+    (directory / "psql").chmod(0o755)
+    monkeypatch.setattr(sys, "path", [])
+    monkeypatch.setenv("PATH", str(directory))

@@ -14,6 +14,7 @@ from collections import Counter, defaultdict
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
 
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 PROOF = Path("build") / "proof.json"
 VERIFICATION = "verification.md"
+# Where a page that is being served asks for its marks.
+LIVE = "/.proof"
 
 log = logging.getLogger("mkdocs.hooks.proof")
 
@@ -81,6 +84,7 @@ class Proof:
 
 
 _proof = Proof({})
+_live = False
 
 
 def on_config(config: MkDocsConfig) -> None:
@@ -92,11 +96,34 @@ def on_config(config: MkDocsConfig) -> None:
     fences.append({"name": "*", "class": "", "format": format_block, "validator": highlight_validator})
 
 
+def on_startup(command: str, **_: Any) -> None:
+    """Note whether the site is being served: then its pages follow the proof while they are open."""
+    global _live  # noqa: PLW0603 - as above
+    _live = command == "serve"
+
+
 def on_serve(server: Any, config: MkDocsConfig, **_: Any) -> None:
-    """Build anew when the proof changes."""
+    """Answer the open pages' question for the marks that their blocks have by now."""
     path = Path(config.config_file_path).parent / PROOF
-    path.parent.mkdir(exist_ok=True)
-    server.watch(str(path.parent), recursive=False)
+    site = server.get_app()
+
+    def answer(environ: dict[str, Any], start_response: Any) -> Any:
+        if environ["PATH_INFO"] != LIVE:
+            return site(environ, start_response)
+        page = parse_qs(environ["QUERY_STRING"]).get("page", [""])[0]
+        body = json.dumps(marks_of(Proof.read(path), page)).encode()
+        start_response("200 OK", [("Content-Type", "application/json"), ("Cache-Control", "no-store")])
+        return [body]
+
+    server.set_app(answer)
+
+
+def marks_of(proof: Proof, page: str) -> dict[str, list[str]]:
+    """The marks of a page's blocks as HTML, by their keys, each key's in the order of the page."""
+    marks: dict[str, list[str]] = defaultdict(list)
+    for entry in proof.pages.get(page, []):
+        marks[entry["key"]].append(mark(entry, proof.postgresql))
+    return marks
 
 
 def on_files(files: Files, config: MkDocsConfig) -> None:
@@ -109,18 +136,24 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> None:
     _proof.start(page.file.src_uri)
 
 
-def on_page_content(html: str, page: Page, config: MkDocsConfig, **_: Any) -> None:
-    """Refuse a page with a block that is not proven, where the build is strict."""
-    if not config.strict:
-        return
+def on_page_content(html: str, page: Page, config: MkDocsConfig, **_: Any) -> str | None:
+    """Refuse a page with a block that is not proven, where the build is strict; let a served one follow the proof."""
+    if config.strict:
+        _refuse_unproven(page)
+    if not _live:
+        return None
+    script = (Path(__file__).parent / "live.js").read_text(encoding="utf-8")
+    return f'<div data-proof-page="{escape(page.file.src_uri)}"></div>{html}<script>{script}</script>'
+
+
+def _refuse_unproven(page: Page) -> None:
+    uri = page.file.src_uri
     if _proof.unproven:
         text = _proof.unproven[0]
-        place = f"{page.file.src_uri}:{_line_of(text, page)}"
-        raise PluginError(f"{place}: no proof for this block; run make docs-test\n\n{text}")  # noqa: TRY003
-    for entry in _proof.pages.get(page.file.src_uri, []):
-        if entry["status"] in ("failed", "not reached"):
-            place = f"{page.file.src_uri}:{entry['line']}"
-            raise PluginError(f"{place}: this block {_BECAME[entry['status']]}; run make docs-test")  # noqa: TRY003
+        raise PluginError(f"{uri}:{_line_of(text, page)}: no proof for this block; run make docs-test\n\n{text}")  # noqa: TRY003
+    for entry in _proof.pages.get(uri, []):
+        if entry["status"] in _BECAME:
+            raise PluginError(f"{uri}:{entry['line']}: this block {_BECAME[entry['status']]}; run make docs-test")  # noqa: TRY003
 
 
 _BECAME = {"failed": "failed when it ran", "not reached": "was not reached, because one above it failed"}
@@ -142,7 +175,8 @@ def format_block(
     """Highlight a block as SuperFences does, and put its mark below it."""
     fences: Any = md.preprocessors["fenced_code_block"]
     block: str = fences.highlight(src=source, language=language, options=options, md=md, **keywords)
-    return block + mark(_proof.take(language, source), _proof.postgresql)
+    below = mark(_proof.take(language, source), _proof.postgresql)
+    return block + (f'<div data-proof-key="{block_key(language, source)}">{below}</div>' if _live else below)
 
 
 def mark(entry: dict[str, Any] | None, postgresql: str) -> str:
@@ -150,19 +184,22 @@ def mark(entry: dict[str, Any] | None, postgresql: str) -> str:
     if entry is None:
         return _mark("unverified", "Not verified yet")
     status, kind = entry["status"], entry["kind"]
-    if status == "shown":
-        return _mark("shown", "Shown only, not run")
-    if status == "not run":
-        return _mark("not-run", f"Not run: {escape(entry['reason'])}")
-    if status == "not reached":
-        return _mark("unverified", "Not reached: a block above it failed")
     if status == "failed":
         failure = entry["failure"]
-        details = "\n".join(failure["details"])
-        return _mark("failed", f"Failed at line {failure['line']}: {escape(failure['summary'])}", details, opened=True)
-    return _mark("passed", _PASSED[kind].format(postgresql=escape(postgresql)), entry.get("output", ""))
+        text = f"Failed at line {failure['line']}: {escape(failure['summary'])}"
+        return _mark("failed", text, "\n".join(failure["details"]), opened=True)
+    if status == "not run":
+        return _mark("not-run", f"Not run: {escape(entry['reason'])}")
+    if status == "passed":
+        return _mark("passed", _PASSED[kind].format(postgresql=escape(postgresql)), entry.get("output", ""))
+    name, text = _WITHOUT_DETAILS[status]
+    return _mark(name, text)
 
 
+_WITHOUT_DETAILS = {
+    "shown": ("shown", "Shown only, not run"),
+    "not reached": ("unverified", "Not reached: a block above it failed"),
+}
 _PASSED = {
     "file": "Written as shown, for the blocks below",
     "data": "Parsed",

@@ -49,6 +49,11 @@ class Server:
     _admin: asyncpg.Connection[asyncpg.Record] | None = field(default=None, repr=False)
     _templates: set[str] = field(default_factory=set, repr=False)
 
+    @property
+    def shared(self) -> dict[str, str]:
+        """The variables by which another process of the run finds this server, and ends with it."""
+        return {ADDRESS: self.address, SCRATCH: str(self.scratch), RUN: self.run, **self.environment}
+
     def url(self, database: str) -> str:
         """The address of a database on this server."""
         return urlunsplit(urlsplit(self.address)._replace(path="/" + quote(database)))
@@ -172,7 +177,7 @@ def serve() -> Iterator[Server]:
             own.environment,
             f"handbook_{uuid.uuid4().hex[:8]}",
         )
-        handed = {ADDRESS: chosen.address, SCRATCH: str(chosen.scratch), RUN: chosen.run, **chosen.environment}
+        handed = chosen.shared
         environ.update(handed)
         try:
             yield chosen

@@ -19,7 +19,7 @@ from handbook.database import Server, serve
 from handbook.failure import BlockError
 from handbook.lint import Finding, findings_of, lintable
 from handbook.page import Page, Problem, read
-from handbook.record import Record, entries_of
+from handbook.record import Record, entries_of, problem_entry
 from handbook.rendering import Renderer
 from handbook.run import PageRun, Status
 from handbook.update import apply_edits
@@ -151,12 +151,16 @@ class Handbook:
         """Write the proof of what this session ran, unless it ran no block."""
         if not self.record.pages or self.updating:
             return None
-        pages = {}
-        for path in sorted(self.docs.rglob("*.md")):
-            document = self.documents.get(path)
-            page = document.page if document else read(path.read_text("utf-8-sig"), self.renderer)
-            pages[path.relative_to(self.docs).as_posix()] = page
-        return self.record.write(self.version, pages)
+        return self.record.write(self.version, self.pages, self._read)
+
+    @property
+    def pages(self) -> dict[str, Path]:
+        """The files of every page, by their paths below docs."""
+        return pages_of(self.project)
+
+    def _read(self, path: Path) -> Page:
+        document = self.documents.get(path)
+        return document.page if document else read(path.read_text("utf-8-sig"), self.renderer)
 
     def close(self) -> None:
         for path in self.documents:
@@ -189,6 +193,7 @@ class ProblemItem(pytest.Item):
         self.problem = problem
 
     def runtest(self) -> None:
+        self.user_properties.append((PROOF_PROPERTY, [problem_entry(self.problem)]))
         raise BlockError(self.problem.line, self.problem.message)
 
     def reportinfo(self) -> tuple[Path, int, str]:
@@ -281,6 +286,12 @@ def report(item: BlockItem, failure: BlockError) -> Iterator[str]:
     yield f"Run it again:  .venv/bin/pytest '{item.nodeid}'"
     if failure.outdated:
         yield f"If what was printed is right:  make update-docs PAGE={item.path.relative_to(item.config.rootpath)}"
+
+
+def pages_of(project: Path) -> dict[str, Path]:
+    """The files of a checkout's pages, by their paths below docs."""
+    docs = project / DOCS
+    return {path.relative_to(docs).as_posix(): path for path in sorted(docs.rglob("*.md"))}
 
 
 def _place(item: pytest.Item, line: int) -> str:

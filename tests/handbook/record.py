@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from handbook.block import Block, Kind
-from handbook.page import Page
+from handbook.page import Page, Problem
 from handbook.rendering import Fence
-from handbook.run import Outcome
+from handbook.run import Outcome, Status
 from proof import block_key
 
 PROOF = Path("build") / "proof.json"
 SHOWN = "shown"
+PROBLEM = "problem"
 # What these print is in the proof where the page does not show it.
 WITH_OUTPUT = {Kind.PYTHON, Kind.SQL, Kind.BASH}
 
@@ -45,28 +48,76 @@ class Record:
     def blocks(self) -> list[dict[str, Any]]:
         return [entry for entries in self.pages.values() for entry in entries.values()]
 
-    def write(self, postgresql: str | None, pages: dict[str, Page]) -> Path:
+    def write(self, postgresql: str | None, pages: Mapping[str, Path], read: Callable[[Path], Page]) -> Path:
         """Write the proof, with what an earlier run has shown of blocks that this one did not touch.
 
         Args:
             postgresql: the server's version, where one was used.
-            pages: every page of the handbook, by its path below docs; the proof holds no others.
+            pages: the files of every page of the handbook, by their paths below docs; the proof holds no others.
+            read: reads a page. It is asked for those that ran or have changed since the last proof, and no others.
         """
         path = self.project / PROOF
-        before = _read(path)
+        before = read_proof(self.project)
+        texts = {name: _digest(file) for name, file in sorted(pages.items())}
+        entries = {}
+        for name, text in texts.items():
+            known = before.get("pages", {}).get(name, [])
+            changed = name in self.pages or before.get("texts", {}).get(name) != text
+            entries[name] = _merge(read(pages[name]), known, self.pages.get(name, {})) if changed else known
         proof = {
             "postgresql": postgresql or before.get("postgresql"),
             "commit": _commit(self.project),
-            "pages": {
-                name: _merge(page, before.get("pages", {}).get(name, []), self.pages.get(name, {}))
-                for name, page in sorted(pages.items())
-            },
+            "backend": backend_digest(self.project),
+            "texts": texts,
+            "pages": entries,
         }
         path.parent.mkdir(exist_ok=True)
         draft = path.with_suffix(f".{os.getpid()}")
         draft.write_text(json.dumps(proof, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         draft.replace(path)
         return path
+
+
+def read_proof(project: Path) -> dict[str, Any]:
+    """The proof of a checkout; empty where there is none, or none that can be read."""
+    try:
+        proof = json.loads((project / PROOF).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return proof if isinstance(proof, dict) else {}
+
+
+def stale_pages(project: Path, pages: Mapping[str, Path]) -> list[Path]:
+    """The pages that the proof does not cover: they have changed, or the backend has, or a block did not pass.
+
+    Args:
+        project: the checkout.
+        pages: the files of its pages, by their paths below docs.
+    """
+    proof = read_proof(project)
+    if proof.get("backend") != backend_digest(project):
+        return list(pages.values())
+    texts = proof.get("texts", {})
+    unsettled = {"failed", "not reached"}
+    return [
+        file
+        for name, file in pages.items()
+        if texts.get(name) != _digest(file) or any(e["status"] in unsettled for e in proof["pages"].get(name, []))
+    ]
+
+
+def backend_digest(project: Path) -> str:
+    """What the pages' blocks run against, as one number: the Makefile and the backend's code."""
+    digest = hashlib.sha256()
+    code = (file for file in (project / "backend" / "src").rglob("*") if file.suffix != ".pyc")
+    for file in sorted([project / "Makefile", *code]):
+        if file.is_file():
+            digest.update(f"{file.relative_to(project)}\n{_digest(file)}\n".encode())
+    return digest.hexdigest()
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _merge(page: Page, before: list[dict[str, Any]], now: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -80,6 +131,20 @@ def _merge(page: Page, before: list[dict[str, Any]], now: dict[str, dict[str, An
         if block.kind is Kind.SHOWN
     ]
     return sorted([*entries.values(), *shown], key=lambda entry: (entry["line"], entry["id"]))
+
+
+def problem_entry(problem: Problem) -> dict[str, Any]:
+    """What the proof holds of something that keeps a page from being tested."""
+    return {
+        "id": f"problem-{problem.line}",
+        "line": problem.line,
+        "kind": PROBLEM,
+        "key": "",
+        "status": Status.FAILED.value,
+        "reason": None,
+        "hidden": True,
+        "failure": {"line": problem.line, "summary": problem.message, "details": []},
+    }
 
 
 def _entry(fence: Fence, kind: Kind, name: str) -> dict[str, Any]:
@@ -103,15 +168,10 @@ def entries_of(block: Block, outcome: Outcome) -> list[dict[str, Any]]:
     entry = _entry(block.fence, block.kind, block.id) | became
     if block.output is None:
         return [entry | {"output": outcome.output if block.kind in WITH_OUTPUT else ""}]
+    if outcome.failure is not None and outcome.failure.outdated:
+        # What differs is told once, at the expected output.
+        entry["failure"] = became["failure"] | {"details": []}
     return [entry, _entry(block.output, Kind.OUTPUT, f"{block.id}-output") | became]
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        proof = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return proof if isinstance(proof, dict) else {}
 
 
 def _commit(project: Path) -> str | None:

@@ -21,10 +21,10 @@ import psutil
 
 from handbook.database import Server
 
-# What of the checkout a page works on. The environment is linked, not copied.
-COPIED = ("Makefile", "pyproject.toml", "requirements", "backend")
+# What of the checkout a page works on: the backend, and the harness, whose own pages run it. The environment is linked.
+COPIED = ("Makefile", "pyproject.toml", "requirements", "backend/src", "mkdocs.yml", "docs/hooks", "tests/handbook")
 LINKED = (".venv",)
-IGNORED = shutil.ignore_patterns("__pycache__", ".*_cache", ".coverage*", "tests")
+IGNORED = shutil.ignore_patterns("__pycache__")
 BACKEND_PACKAGE = "src"
 PAGE = "HANDBOOK_PAGE"
 # Passed on to the processes that blocks start; everything else of the caller's environment stays outside.
@@ -103,7 +103,7 @@ class Workspace:
             "PLANTOPS_PORT": str(self._port),
             "PLANTOPS_DATA": str(self.directory / ".data"),
             PAGE: str(self.directory),
-            **self.server.environment,
+            **self.server.shared,
         }
 
     def environment(self) -> dict[str, str]:
@@ -135,7 +135,7 @@ class Workspace:
         """
         backend = str(self.directory / "backend")
         before, outside = Path.cwd(), _pop_modules()
-        variables = {**self.variables(), **self.server.environment} if self.database else {}
+        variables = self.variables() if self.database else {}
         saved = {name: os.environ.get(name) for name in variables}
         root = logging.getLogger()
         handlers, root.handlers[:] = root.handlers[:], self._handlers
@@ -187,6 +187,7 @@ def _copy(source: Path, target: Path) -> None:
     if source.is_dir():
         shutil.copytree(source, target, ignore=IGNORED, symlinks=True)
     elif source.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, target)
 
 

@@ -54,7 +54,7 @@ endef
 serve: environment ## show the handbook on http://127.0.0.1:8000
 	@$(PY) -c 'import socket, sys; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); sys.exit(s.connect_ex(("127.0.0.1", $(PORT))) == 0)' \
 		|| { printf 'Port %s is in use. Stop what listens there, or: make serve PORT=%s\n' '$(PORT)' "$$(($(PORT) + 1))" >&2; exit 1; }
-	@$(ALONE) exec $(PY) -m mkdocs serve --dev-addr 127.0.0.1:$(PORT)
+	@$(ALONE) PYTHONPATH=backend:tests:docs/hooks exec $(PY) -m handbook.live --address 127.0.0.1:$(PORT)
 
 check: environment ## lint, types, all tests, coverage, strict build
 	$(run-lint)

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from types import FrameType
+from typing import cast
 
 import uvicorn
 from starlette.applications import Starlette
@@ -84,8 +86,11 @@ class PlainStartupFailure:
 
         async def send_plain(message: Message) -> None:
             error = sys.exception()  # Starlette sends the message while it handles the error
-            if message["type"] == "lifespan.startup.failed" and isinstance(error, _EXPLAINED):
-                logger.error("%s", error)
+            if message["type"] == "lifespan.startup.failed" and isinstance(
+                error, (*_EXPLAINED, asyncio.CancelledError)
+            ):
+                level, text = (logging.ERROR, error) if str(error) else (logging.WARNING, "The start was broken off")
+                logger.log(level, "%s", text)
                 message = {**message, "message": ""}
             await send(message)
 
@@ -103,14 +108,19 @@ app.state.schema = None
 class _Server(uvicorn.Server):
     """Uvicorn that says when it is ready, and that a signal stops during the start-up as well."""
 
+    stop: Callable[[], object] = int
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        self.stop = functools.partial(asyncio.get_running_loop().call_soon_threadsafe, task.cancel)
         await super().startup(sockets)
+        self.stop = int  # uvicorn itself looks whether it should stop, from now on
         logger.info("Backend ready on http://%s:%s", self.config.host, self.config.port)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)
-        if not self.started:
-            _exit()
+        # An exception raised here would end up in whatever code the signal interrupted, and may be swallowed there.
+        self.stop()
 
 
 def _exit(*_: object) -> None:
@@ -161,6 +171,8 @@ def main(arguments: list[str]) -> int:
         return 1
     except SystemExit as end:
         return 1 if end.code else 0
+    except asyncio.CancelledError:  # a signal during the start-up
+        return 0
 
 
 if __name__ == "__main__":

@@ -183,6 +183,7 @@ async def test_a_signal_ends_a_start_that_waits(environment: dict[str, str]) -> 
         assert process.returncode == 0, output
         assert time.monotonic() - asked < 5
     assert "Traceback" not in output
+    assert "WARNING src.main: The start was broken off\n" in output
     assert "Backend ready" not in output
 
 

@@ -13,12 +13,13 @@ import pytest
 from _pytest._code import Traceback
 from sybil import Document, Example, Region, Sybil
 from sybil.integration.pytest import SybilFile, SybilItem
+from sybil.typing import Parser
 
 from handbook.block import Block, Kind
 from handbook.database import Server, serve
 from handbook.failure import BlockError
 from handbook.lint import Finding, findings_of, lintable
-from handbook.page import Page, Problem, read
+from handbook.page import Page, Problem, read, text_of
 from handbook.record import Record, entries_of, problem_entry
 from handbook.rendering import Renderer
 from handbook.run import PageRun, Status
@@ -36,6 +37,15 @@ class PageDocument(Document):
 
     page: Page
     run: PageRun | None = None
+
+    @classmethod
+    def parse(cls, path: str, *parsers: Parser, **_: Any) -> PageDocument:
+        """Read a page as Sybil does, but for bytes that are no text: they are a problem of the page."""
+        document = cls(text_of(Path(path)), path)
+        for parser in parsers:
+            for region in parser(document):
+                document.add(region)
+        return document
 
     def evaluate_block(self, example: Example) -> None:
         """The evaluator of every region: Sybil hands over the example, the page's run does the work."""
@@ -65,7 +75,6 @@ class Handbook:
             parsers=[self.parse],
             pattern="*.md",
             path=str(self.docs),
-            encoding="utf-8-sig",
             document_types={".md": PageDocument},
         )
         self.updates: dict[Path, str] = {}
@@ -143,9 +152,10 @@ class Handbook:
     def _update(self, path: Path, run: PageRun) -> str:
         if any(outcome.status is Status.FAILED for outcome in run.outcomes.values()):
             return "left as it is: another of its blocks fails"
-        if run.edits:
-            apply_edits(path, run.edits)
-        return f"{len(run.edits)} outputs rewritten" if run.edits else "up to date"
+        if not run.edits:
+            return "up to date"
+        apply_edits(path, run.edits)
+        return "1 output rewritten" if len(run.edits) == 1 else f"{len(run.edits)} outputs rewritten"
 
     def write_proof(self) -> Path | None:
         """Write the proof of what this session ran, unless it ran no block."""
@@ -160,7 +170,7 @@ class Handbook:
 
     def _read(self, path: Path) -> Page:
         document = self.documents.get(path)
-        return document.page if document else read(path.read_text("utf-8-sig"), self.renderer)
+        return document.page if document else read(text_of(path), self.renderer)
 
     def close(self) -> None:
         for path in self.documents:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
+
+from mkdocs.utils import meta
 
 from handbook.block import WITHOUT_OUTPUT, Block, Kind, UnknownBlockError, classify
 from handbook.rendering import Fence, Renderer, Rendering
 
-COMMENT = re.compile(r"(?m)^(?P<prefix>[ \t>]*)<!--+[ \t]*(?P<name>[A-Za-z][\w -]*?)[ \t]*:(?P<rest>(?s:.*?))--+>")
+COMMENT = re.compile(r"(?m)^(?P<prefix>[ \t>]*)<!--+[ \t]*(?P<name>[A-Za-z][\w -]*?)[ \t]*(?::(?P<rest>(?s:.*?)))?--+>")
+MISTAKEN_ALONE = re.compile(r"(?i)skip|no[nt]?[-_ ]?run|invisible-code-block( \w+)?|clear[-_ ]?namespace")
 MISTAKEN = re.compile(r"(?i)skip|no[nt]?[-_ ]*run|invisible|clear[-_ ]?namespace|(expected[-_ ]?)?output")
 SNIPPET = re.compile(r"^[ \t>]*(?:-{1,}8<-{1,}|;*-+8<-+)(?:[ \t]|$)")
+LINTERS = ("squawk", "ruff")
+DIRECTIVES = ("not run", "invisible-code-block", *LINTERS)
 DATABASES = ("migrated", "empty")
 TOP = "top"
+NOT_TEXT = "a character that is not UTF-8; save the page as UTF-8"
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,11 @@ class _Comment:
     rest: str
 
 
+def text_of(path: Path) -> str:
+    """The text of a page's file, with U+FFFD in the place of bytes that are not UTF-8."""
+    return path.read_text("utf-8-sig", errors="replace")
+
+
 def read(text: str, renderer: Renderer) -> Page:
     """Read a page.
 
@@ -57,7 +70,8 @@ def read(text: str, renderer: Renderer) -> Page:
     rendering = renderer.render(text)
     page = Page()
     lines = text.split("\n")
-    _read_metadata(page, rendering)
+    page.problems += [Problem(number, NOT_TEXT) for number, line in enumerate(lines, 1) if "\ufffd" in line]
+    _read_metadata(page, rendering, text)
     _check_fences(page, rendering, lines)
     _read_blocks(page, rendering.fences)
     _read_comments(page, rendering, lines)
@@ -66,7 +80,14 @@ def read(text: str, renderer: Renderer) -> Page:
     return page
 
 
-def _read_metadata(page: Page, rendering: Rendering) -> None:
+def _read_metadata(page: Page, rendering: Rendering, text: str) -> None:
+    if (match := meta.YAML_RE.match(text)) and not rendering.metadata:
+        message = "front matter that is not YAML, or not keys and values: the site ignores it"
+        page.problems += [Problem(1, message)] if match[1].strip() else []
+    for key in difflib.get_close_matches(
+        "database", [key for key in rendering.metadata if key != "database"], cutoff=0.75
+    ):
+        page.problems.append(Problem(1, f"front matter: unknown key {key!r}; is it database?"))
     database = rendering.metadata.get("database", DATABASES[0])
     if database in DATABASES:
         page.database = database
@@ -117,13 +138,16 @@ def _read_blocks(page: Page, fences: list[Fence]) -> None:
             kind = classify(fence)
         except UnknownBlockError as error:
             page.problems.append(Problem(fence.line, str(error)))
-            above = None
+            # Whatever it was meant to be, expected output below it is no second problem.
+            above = Block(fence, Kind.PYTHON)
             continue
         if kind is not Kind.OUTPUT:
             above = Block(fence, kind)
             page.blocks.append(above)
-        elif above is None or above.kind is Kind.SHOWN or above.output is not None:
+        elif above is None or above.kind is Kind.SHOWN:
             page.problems.append(Problem(fence.line, "expected output with no block above it that it could belong to"))
+        elif above.output is not None:
+            page.problems.append(Problem(fence.line, "the block above has its expected output already"))
         elif above.kind in WITHOUT_OUTPUT:
             page.problems.append(
                 Problem(fence.line, f"expected output below a {above.kind.value} block, which has no output of its own")
@@ -138,17 +162,30 @@ def _comments(lines: list[str], inside: set[int]) -> Iterator[_Comment]:
     for match in COMMENT.finditer(text):
         line = text.count("\n", 0, match.start()) + 1
         end_line = text.count("\n", 0, match.end()) + 1
-        yield _Comment(line, end_line, match["prefix"], " ".join(match["name"].lower().split()), match["rest"])
+        name, rest = " ".join(match["name"].lower().split()), match["rest"]
+        # Without a colon it is a directive only where it can be nothing else.
+        if rest is not None or MISTAKEN_ALONE.fullmatch(name):
+            yield _Comment(line, end_line, match["prefix"], name, rest or "")
 
 
 def _read_comments(page: Page, rendering: Rendering, lines: list[str]) -> None:
     inside = _inside(rendering.fences)
     for comment in _comments(lines, inside):
-        if comment.name == "not run":
+        if comment.line in rendering.literal:
+            continue
+        if comment.line not in rendering.comments:
+            if comment.name in DIRECTIVES or MISTAKEN.match(comment.name):
+                page.problems.append(
+                    Problem(
+                        comment.line,
+                        "the site shows this comment to the reader; blank lines belong around it, and not in it",
+                    )
+                )
+        elif comment.name == "not run":
             _bind_reason(page, comment, lines)
         elif comment.name == "invisible-code-block":
-            _add_setup(page, comment)
-        elif comment.name in ("squawk", "ruff"):
+            _add_setup(page, comment, rendering.comments[comment.line])
+        elif comment.name in LINTERS:
             _bind_rules(page, comment, lines)
         elif MISTAKEN.match(comment.name):
             page.problems.append(
@@ -165,7 +202,7 @@ def _below(page: Page, comment: _Comment, lines: list[str]) -> Block | None:
     number = comment.end_line + 1
     in_comment = False
     while number <= len(lines):
-        line = lines[number - 1].strip(" \t>")
+        line = lines[number - 1].lstrip(" \t>").rstrip()
         in_comment = in_comment or line.startswith("<!--")
         if line and not in_comment:
             break
@@ -180,7 +217,9 @@ def _bind_reason(page: Page, comment: _Comment, lines: list[str]) -> None:
     if not reason:
         page.problems.append(Problem(comment.line, "not run needs a reason: <!-- not run: REASON -->"))
     elif block is None:
-        page.problems.append(Problem(comment.line, "not run with no block directly below it"))
+        unknown = any(problem.line == comment.end_line + 1 for problem in page.problems)
+        if not unknown:
+            page.problems.append(Problem(comment.line, "not run with no block directly below it"))
     elif block.kind is Kind.SHOWN:
         page.problems.append(Problem(comment.line, f"a {block.fence.language} block never runs; take the comment away"))
     elif block.reason is not None:
@@ -200,7 +239,7 @@ def _bind_rules(page: Page, comment: _Comment, lines: list[str]) -> None:
         block.allowed.update(f"{comment.name}:{rule}" for rule in rules)
 
 
-def _add_setup(page: Page, comment: _Comment) -> None:
+def _add_setup(page: Page, comment: _Comment, heading: str) -> None:
     language, _, source = comment.rest.partition("\n")
     if language.strip() != "python":
         page.problems.append(
@@ -209,7 +248,6 @@ def _add_setup(page: Page, comment: _Comment) -> None:
         return
     width = len(comment.prefix)
     text = "\n".join(line[width:] for line in source.rstrip().split("\n"))
-    heading = next((block.fence.heading for block in reversed(page.blocks) if block.line < comment.line), "")
     fence = Fence(comment.line, comment.end_line, "python", None, comment.prefix, text, heading)
     page.blocks.append(Block(fence, Kind.PYTHON, setup=True))
     page.blocks.sort(key=lambda block: block.line)

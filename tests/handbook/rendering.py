@@ -26,6 +26,7 @@ MARKER = "data-handbook-block"
 # A character of Unicode's private use area, which no page holds: it marks a fence line that SuperFences left alone.
 STRAY = "\ue000{}\ue001"
 STRAY_PATTERN = re.compile("\ue000(\\d+)\ue001")
+COMMENT_START = re.compile(r"[ \t>]*<!--")
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,17 @@ class Fence:
 @dataclass(frozen=True)
 class Rendering:
     """A page as the site renders it: its metadata, its fences in the order of the page, and the lines that look like
-    the start or end of a fence but are neither rendered as one nor shown as literal text."""
+    the start or end of a fence but are neither rendered as one nor shown as literal text.
+
+    `comments` are the lines on which the comments start that the reader does not see, each with the id of the heading
+    above it. `literal` are the lines that start a comment or look like a fence, and are shown as they are."""
 
     metadata: dict[str, Any]
     fences: list[Fence]
     stray: list[int]
     body_line: int
+    comments: dict[int, str]
+    literal: set[int]
 
 
 class MarkdownConfig(base.Config):  # type: ignore[no-untyped-call] # MkDocs leaves a hook of the class untyped
@@ -132,12 +138,12 @@ class Renderer:
         lines = text.split("\n")
         fences = self._fences(lines, body, offset)
         inside = {number for fence in fences for number in range(fence.line, fence.end_line + 1)}
-        candidates = [
-            number
-            for number in range(offset + 1, len(lines) + 1)
-            if number not in inside and looks_like_fence(lines[number - 1])
-        ]
-        return Rendering(metadata, fences, self._stray(lines, candidates, offset), offset + 1)
+        outside = [number for number in range(offset + 1, len(lines) + 1) if number not in inside]
+        candidates = [number for number in outside if looks_like_fence(lines[number - 1])]
+        comments = [number for number in outside if COMMENT_START.match(lines[number - 1])]
+        outline = self._mark(lines, candidates, comments, offset)
+        stray = [number for number in candidates if number not in outline.literal]
+        return Rendering(metadata, fences, stray, offset + 1, outline.comments, outline.literal)
 
     def _convert(self, body: str) -> Outline:
         self._found.clear()
@@ -158,15 +164,16 @@ class Renderer:
             fences.append(Fence(line, found.end + offset, found.language, found.title, prefix, found.text, heading))
         return fences
 
-    def _stray(self, lines: list[str], candidates: list[int], offset: int) -> list[int]:
-        """The candidates that the reader does not see as literal text: rendered once more, with a token for each."""
-        if not candidates:
-            return []
+    def _mark(self, lines: list[str], candidates: list[int], comments: list[int], offset: int) -> Outline:
+        """The page rendered once more, with a token in the place of each candidate and at the start of each comment."""
+        if not candidates and not comments:
+            return Outline()
         marked = list(lines)
         for number in candidates:
             marked[number - 1] = re.sub(r"`{3,}|~{3,}", STRAY.format(number), marked[number - 1], count=1)
-        literal = self._convert("\n".join(marked[offset:])).literal
-        return [number for number in candidates if number not in literal]
+        for number in comments:
+            marked[number - 1] = marked[number - 1].replace("<!--", "<!--" + STRAY.format(number), 1)
+        return self._convert("\n".join(marked[offset:]))
 
 
 def looks_like_fence(line: str) -> bool:
@@ -177,12 +184,14 @@ def looks_like_fence(line: str) -> bool:
 
 
 class Outline(HTMLParser):
-    """Reads finished HTML: the markers in order, each with the heading above it, and the tokens in literal text."""
+    """Reads finished HTML: the markers and the comments, each with the heading above it, and the tokens in literal
+    text."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.blocks: list[tuple[int, str]] = []
         self.literal: set[int] = set()
+        self.comments: dict[int, str] = {}
         self._heading = ""
         self._pre = 0
 
@@ -204,7 +213,10 @@ class Outline(HTMLParser):
             self.literal.update(_tokens(data))
 
     def handle_comment(self, data: str) -> None:
-        self.literal.update(_tokens(data))
+        tokens = list(_tokens(data))
+        if STRAY_PATTERN.match(data):
+            self.comments[tokens.pop(0)] = self._heading
+        self.literal.update(tokens)
 
 
 def _tokens(text: str) -> Iterator[int]:

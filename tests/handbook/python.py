@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import io
+import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
@@ -23,6 +25,9 @@ from handbook.workspace import Workspace
 PROMPT = ">>>"
 CONTINUATION = "..."
 HEADER = "Traceback (most recent call last):"
+NEVER_AWAITED = "was never awaited"
+# Those that Python leaves out unless it is told otherwise.
+SILENT_WARNINGS = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
 # What the namespace offers without the page having made it.
 CONNECTION = "conn"
 
@@ -44,7 +49,7 @@ def run_python(block: Block, page: Path, workspace: Workspace) -> str:
     """
     tree = parse(block.text, block.first_line, page)
     rewrite_asserts(tree, block.text.encode())
-    with _capture() as printed:
+    with _capture(block) as printed:
         try:
             _execute(compile(tree, str(page), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), workspace, tree)
         except KeyboardInterrupt:
@@ -61,7 +66,7 @@ def run_file(block: Block, page: Path, target: Path) -> None:
         BlockError: it does not parse, or it raised.
     """
     tree = parse(block.text, block.first_line, page)
-    with _capture() as printed:
+    with _capture(block) as printed:
         try:
             namespace = {"__name__": target.stem, "__file__": str(target)}
             exec(compile(tree, str(page), "exec"), namespace)  # noqa: S102 - running the page is what this is for
@@ -83,7 +88,7 @@ def run_session(block: Block, page: Path, workspace: Workspace, check: Callable[
     shown = []
     for exchange in read_session(block):
         tree = parse(exchange.source, exchange.line, page)
-        with _capture() as printed:
+        with _capture(block) as printed:
             try:
                 for statement in tree.body:
                     code = compile(ast.Interactive([statement]), str(page), "single", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
@@ -164,12 +169,13 @@ def parse(source: str, line: int, page: Path) -> ast.Module:
         BlockError: it does not parse.
     """
     try:
-        tree = ast.parse(source)
+        # Blank lines above it, so that the lines which Python's messages name are the page's.
+        tree = ast.parse("\n" * (line - 1) + source)
         compile(tree, str(page), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     except (SyntaxError, ValueError) as error:
-        at = line - 1 + (getattr(error, "lineno", None) or 1)
+        at = getattr(error, "lineno", None) or line
         raise BlockError(at, f"{type(error).__name__}: {getattr(error, 'msg', error)}") from None
-    return ast.increment_lineno(tree, line - 1)
+    return tree
 
 
 def _execute(code: CodeType, workspace: Workspace, tree: ast.Module) -> None:
@@ -186,10 +192,32 @@ async def _await(code: CodeType, namespace: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _capture() -> Iterator[io.StringIO]:
+def _capture(block: Block) -> Iterator[io.StringIO]:
+    """Gather what a block prints, warnings included, which are those that the reader's Python shows.
+
+    Raises:
+        BlockError: an `await` is forgotten, so that something on the page never happened.
+    """
     printed = io.StringIO()
-    with redirect_stdout(printed), redirect_stderr(printed):
+    forgotten: list[BlockError] = []
+
+    def show(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any, **__: Any) -> None:
+        if category is RuntimeWarning and str(message).endswith(NEVER_AWAITED):
+            inside = block.line < lineno < block.fence.end_line
+            forgotten.append(BlockError(lineno if inside else block.first_line, f"{message}; write await before it"))
+        else:
+            sys.stderr.write(warnings.formatwarning(message, category, filename, lineno))
+
+    with redirect_stdout(printed), redirect_stderr(printed), warnings.catch_warnings():
+        warnings.resetwarnings()
+        for category in SILENT_WARNINGS:
+            warnings.simplefilter("ignore", category)
+        warnings.filterwarnings("default", category=DeprecationWarning, module="__main__")
+        warnings.filterwarnings("always", f".*{NEVER_AWAITED}$", RuntimeWarning)
+        warnings.showwarning = show
         yield printed
+    if forgotten:
+        raise forgotten[0]
 
 
 def failure(error: BaseException, page: Path, line: int, printed: str = "") -> BlockError:
@@ -199,7 +227,7 @@ def failure(error: BaseException, page: Path, line: int, printed: str = "") -> B
     name = type(error).__name__
     first = str(error).split("\n", 1)[0]
     report = traceback.TracebackException(type(error), error, frames, compact=True)
-    details = [text for chunk in report.format(chain=False) for text in chunk.rstrip("\n").split("\n")]
+    details = [text for chunk in report.format() for text in chunk.rstrip("\n").split("\n")]
     if printed.strip():
         details = ["it printed:", *lines_of(printed), "", *details]
     return BlockError(at, f"{name}: {first}" if first else name, details)

@@ -23,6 +23,9 @@ STATUS = "echo $?"
 # Between the output of one command and the next: ASCII's record separator, which no command of a page prints.
 SEPARATOR = "\x1e"
 PSQL_ERROR = re.compile(r"^psql:<stdin>:(\d+): ", re.MULTILINE)
+# PostgreSQL shows the line of an error, with dots where it leaves out its start or end.
+SQL_LINE = re.compile(r"^LINE \d+: (?:\.\.\.)?(.*?)(?:\.\.\.)?$", re.MULTILINE)
+BASH_SYNTAX_ERROR = re.compile(r"^bash: -c: line (\d+): ", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -92,11 +95,18 @@ def run_sql(block: Block, workspace: Workspace) -> str:
     ended = start(arguments, workspace, block.text + "\n", line=block.first_line)
     output = PSQL_ERROR.sub("", ended.output)
     if ended.status:
-        error = PSQL_ERROR.search(ended.output)
-        at = block.first_line + int(error[1]) - 1 if error else block.first_line
-        last = block.first_line + block.text.count("\n")
-        raise BlockError(min(at, last), "psql stopped at an error", lines_of(output))
+        at = block.first_line + _sql_line(block.text.split("\n"), ended.output)
+        raise BlockError(at, "psql stopped at an error", lines_of(output))
     return output
+
+
+def _sql_line(lines: list[str], output: str) -> int:
+    """The line of a psql error in its block, from 0: the one that PostgreSQL shows, or else the statement's last."""
+    errors = list(PSQL_ERROR.finditer(output))
+    last = min(int(errors[-1][1]), len(lines)) - 1 if errors else 0
+    shown = SQL_LINE.search(output, errors[-1].end() if errors else 0)
+    above = range(last, -1, -1)
+    return next((number for number in above if shown and shown[1].strip() in lines[number]), last)
 
 
 def run_bash(block: Block, workspace: Workspace) -> str:
@@ -105,15 +115,22 @@ def run_bash(block: Block, workspace: Workspace) -> str:
     Raises:
         BlockError: it failed.
     """
-    trap = f'trap \'printf "{SEPARATOR}%s{SEPARATOR}" "$LINENO"\' ERR'
-    script = f"set -Eeuo pipefail; {trap}\n{block.text}\n"
+    say = f'printf "{SEPARATOR}%s{SEPARATOR}"'
+    traps = [
+        # The command before the one that runs: the trap of EXIT is a command as well.
+        "trap '__last=${__line-}; __line=$LINENO' DEBUG",
+        f"trap '{say} \"$LINENO\"' ERR",
+        f"trap '{say} \"${{__last-}}\"' EXIT",
+    ]
+    # On the block's first line, so that bash counts lines as the block does.
+    script = f"set -Eeuo pipefail; {'; '.join(traps)}; {block.text}\n"
     ended = start(["bash", "--noprofile", "--norc", "-c", script, "bash"], workspace, line=block.first_line)
     parts = ended.output.split(SEPARATOR)
     output = "".join(parts[::2])
     if ended.status:
-        # The trap's own line is the first of the script; the block starts on its second.
-        numbers = [int(part) for part in parts[1::2] if part.isdigit()]
-        at = block.line + numbers[0] - 1 if numbers else block.first_line
+        numbers = [*BASH_SYNTAX_ERROR.findall(output), *(part for part in parts[1::2] if part.isdigit())]
+        last = block.first_line + block.text.count("\n")
+        at = min(block.line + int(numbers[0]), last) if numbers else block.first_line
         raise BlockError(at, f"the script ended with status {ended.status}", lines_of(output))
     return output
 
@@ -151,7 +168,10 @@ def run_console(block: Block, workspace: Workspace, check: Callable[[Expected, l
         actual = lines_of(output)
         code = ended.status if status is None else status
         if code and (following is None or following.text.strip() != STATUS):
-            raise BlockError(command.line, f"the command ended with status {code}", actual)
+            summary = (
+                f"the command ended with status {code}; where it is meant to fail, show that with $ {STATUS} below it"
+            )
+            raise BlockError(command.line, summary, actual)
         check(command.expected, actual)
         shown += [*_prompts(command.text), *actual]
     return "\n".join(shown)

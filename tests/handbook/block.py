@@ -60,6 +60,7 @@ ALIASES = {
     "plaintext": "text",
     "output": f'text title="{OUTPUT_TITLE}"',
 }
+WRITTEN = {*LANGUAGES, *ALIASES.values()}
 # These show what they print themselves, or print nothing.
 WITHOUT_OUTPUT = {Kind.FILE, Kind.CONSOLE, Kind.PYCON, Kind.DATA}
 
@@ -117,7 +118,8 @@ def classify(fence: Fence) -> Kind:
     if not language:
         raise UnknownBlockError("a fence without a language; write ```text for text that is only shown")
     known = ", ".join(sorted(LANGUAGES))
-    hint = f"write {ALIASES[language]}" if language in ALIASES else f"the languages are {known}"
+    meant = ALIASES.get(language.lower(), language.lower())
+    hint = f"the languages are {known}" if meant == language or meant not in WRITTEN else f"write {meant}"
     raise UnknownBlockError(f"unknown language {language!r}; {hint}, or give the block a path as its title")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -53,12 +54,16 @@ def check_data(block: Block, language: str) -> None:
         elif language in ("yaml", "yml"):
             yaml.safe_load(block.text)
     except (ValueError, yaml.YAMLError) as error:
-        raise BlockError(block.first_line + _line_of(error), f"not {language}: {error}") from None
+        number, message = _explained(error)
+        raise BlockError(block.first_line + number, f"not {language}: {message}") from None
 
 
-def _line_of(error: Any) -> int:
-    """The line of a parser's error in its text, from 0."""
+def _explained(error: Any) -> tuple[int, str]:
+    """The line of a parser's error in its text, from 0, and the message without it."""
+    if isinstance(error, json.JSONDecodeError):
+        return error.lineno - 1, error.msg
     if mark := getattr(error, "problem_mark", None):
-        return int(mark.line)
-    number = getattr(error, "lineno", None)
-    return int(number) - 1 if number else 0
+        return int(mark.line), str(error.problem)
+    message, _, place = str(error).partition(" (at ")
+    number = re.match(r"line (\d+)", place)
+    return int(number[1]) - 1 if number else 0, message

@@ -153,7 +153,8 @@ class PageRun:
             prefix = (block.output or block.fence).prefix
             self.edits.append(Edit(expected.line, expected.count, prefix, comparison.updated()))
             return
-        summary = "the output differs (- is what the page shows, + what was printed)"
+        covered = ", ~ what ... stands for" if any(step.covered for step in comparison.steps) else ""
+        summary = f"the output differs (- is what the page shows, + what was printed{covered})"
         raise BlockError(expected.number(place), summary, comparison.difference(), outdated=True)
 
     def close(self) -> None:

@@ -1,0 +1,92 @@
+"""Runs of pytest inside tests: a small project of its own, which shares this checkout's harness and server."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+COPIED = ("Makefile", "mkdocs.yml", "pyproject.toml")
+LINKED = (".venv", "backend", "requirements", "tests", "docs/hooks")
+# What would tie the inner run to the one it is started from, apart from the server.
+FOREIGN = ("PYTEST_", "HANDBOOK_PAGE")
+SERVER = ("HANDBOOK_", "PLANTOPS_RUN")
+# The commands that the harness tells a person to type start so.
+COMMAND = ("-m", "pytest", "-p", "no:cacheprovider", "-o", "console_output_style=classic")
+
+
+@dataclass
+class Project:
+    """A project with pages of its own.
+
+    Args:
+        directory: where it is made; it must not exist.
+        own_server: whether its runs start a server, instead of sharing the one of the run that this is part of.
+        copied: the directories that are copied, not linked, so that a test can change them.
+    """
+
+    directory: Path
+    own_server: bool = False
+    copied: Iterable[str] = ()
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.docs.mkdir(parents=True)
+        for name in COPIED:
+            shutil.copy2(ROOT / name, self.directory / name)
+        for name in LINKED:
+            if name in self.copied:
+                shutil.copytree(ROOT / name, self.directory / name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                (self.directory / name).symlink_to((ROOT / name).resolve())
+        foreign = FOREIGN + (SERVER if self.own_server else ())
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+        if not self.own_server:
+            # The server is shared; the pages' directories, which are named after the pages, are not.
+            self.environment["HANDBOOK_SERVER_SCRATCH"] = str(self.directory / "scratch")
+
+    @property
+    def docs(self) -> Path:
+        return self.directory / "docs"
+
+    def write(self, name: str, text: str | bytes) -> Path:
+        """Write a page.
+
+        Args:
+            name: its path below docs.
+            text: what it holds; line ends are written as they are.
+        """
+        path = self.docs / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start pytest, with the pages as what it tests unless the arguments name something."""
+        return subprocess.Popen(
+            [sys.executable, *COMMAND, *arguments],
+            cwd=self.directory,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def pytest(self, *arguments: str) -> Run:
+        """Run pytest to its end; its last arguments name what it tests, `docs` for every page."""
+        with self.start(*arguments) as process:
+            output = process.communicate(timeout=300)[0]
+        return Run(process.returncode, output)
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a run of pytest ended, and what it printed."""
+
+    status: int
+    output: str

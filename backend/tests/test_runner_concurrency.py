@@ -55,8 +55,10 @@ async def start(postgres: Server, url: str, directory: Path) -> asyncio.subproce
 async def until(conn: asyncpg.Connection[asyncpg.Record], question: str) -> None:
     """Ask the server until it says yes."""
     async with asyncio.timeout(PATIENCE):
-        while not await conn.fetchval(question):
+        answer = False
+        while not answer:
             await asyncio.sleep(0.02)
+            answer = await conn.fetchval(question)
 
 
 async def test_twenty_processes_at_once(
@@ -64,7 +66,8 @@ async def test_twenty_processes_at_once(
 ) -> None:
     write("001_audit.py", "CREATE TABLE audit (version TEXT)")
     for number in range(2, 9):
-        write(f"{number:03d}_row.py", f"SELECT pg_sleep(0.02); INSERT INTO audit VALUES ('{number:03d}')")
+        row = "SELECT pg_sleep(0.02); INSERT INTO audit VALUES ('NNN')"
+        write(f"{number:03d}_row.py", row.replace("NNN", f"{number:03d}"))
     write(
         "005_index.py",
         """

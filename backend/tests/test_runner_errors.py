@@ -416,6 +416,25 @@ async def test_a_connection_that_breaks(
     assert text.startswith("001_break.py: the connection to the database broke.\n")
 
 
+async def test_a_connection_that_breaks_between_up_and_its_record(
+    database_url: str, write: Callable[[str, str], Path], tmp_path: Path
+) -> None:
+    # The server ends a session that does nothing in its transaction for a millisecond.
+    write(
+        "001_idle.py",
+        """
+        import time
+
+        async def up(conn):
+            await conn.execute("SET idle_in_transaction_session_timeout = 1")
+            time.sleep(0.2)
+        """,
+    )
+    text = await failure(database_url, tmp_path, errors.ConnectionLostError)
+    assert text.startswith("001_idle.py: the connection to the database broke.\n")
+    assert await recorded(database_url) == []
+
+
 async def test_a_connection_that_breaks_while_it_waits(database_url: str, tmp_path: Path) -> None:
     import asyncio  # noqa: PLC0415 - the one test that waits
 

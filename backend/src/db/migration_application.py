@@ -116,9 +116,8 @@ async def _record(conn: Connection, version: str, migration: Migration) -> None:
     except asyncpg.InFailedSQLTransactionError:
         raise
     except asyncpg.PostgresError as error:
-        if failure.is_lost(error):
-            raise
-        raise failure.history_failed(error, migration.path) from error
+        explain = failure.connection_lost if failure.is_lost(error) else failure.history_failed
+        raise explain(error, migration.path) from error
 
 
 async def _transaction_number(conn: Connection) -> object:

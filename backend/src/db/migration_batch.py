@@ -120,7 +120,9 @@ async def _apply_with_retries(
         return
     pause = FIRST_LOCK_PAUSE
     seen: list[str] = []
-    for attempt in range(1, LOCK_TRIES + 1):
+    attempt = 0
+    while True:
+        attempt += 1
         try:
             # The first try is not watched: that costs a connection, and the first try seldom fails.
             async with _watched(conn, database_url, seen) if attempt > 1 else contextlib.nullcontext():

@@ -124,17 +124,16 @@ class Source:
         try:
             # Not Path.read_bytes, which takes twice as long: there may be thousands of them.
             with open(path, "rb", buffering=0) as file:  # noqa: PTH123
-                text = file.read()
-            self.code = compile(text, str(path), "exec", dont_inherit=True)
+                content = file.read()
+            self.code = compile(content, str(path), "exec", dont_inherit=True)
         except OSError as error:
             raise MigrationLoadError(f"cannot be read: {error.strerror}.", file=path) from error
-        except SyntaxError as error:
-            shown = f"\n    {error.text.strip()}" if error.text else ""
-            raise MigrationLoadError(f"does not parse: {error.msg}{shown}", file=path, line=error.lineno) from error
-        except ValueError as error:
-            raise MigrationLoadError(f"does not parse: {error}", file=path) from error
-        self.may_end_transaction = _ENDS_TRANSACTION.search(text) is not None
-        self.may_catch = _CATCHES.search(text) is not None
+        except (SyntaxError, ValueError) as error:
+            line, shown = getattr(error, "lineno", None), (getattr(error, "text", None) or "").strip()
+            text = "\n    ".join(filter(None, [str(getattr(error, "msg", error)), shown]))
+            raise MigrationLoadError(f"does not parse: {text}", file=path, line=line) from error
+        self.may_end_transaction = _ENDS_TRANSACTION.search(content) is not None
+        self.may_catch = _CATCHES.search(content) is not None
 
 
 class loaded:  # noqa: N801 - used as a function, like contextlib.closing

@@ -147,9 +147,9 @@ def _serve(settings: Settings, arguments: list[str]) -> int:
             log_config=None,
             timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
         )
-        server = _Server(config)
-        server.run(sockets=[listener])
-        return 0
+        with contextlib.suppress(asyncio.CancelledError):  # a signal during the start-up
+            _Server(config).run(sockets=[listener])
+    return 0
 
 
 def main(arguments: list[str]) -> int:
@@ -171,8 +171,6 @@ def main(arguments: list[str]) -> int:
         return 1
     except SystemExit as end:
         return 1 if end.code else 0
-    except asyncio.CancelledError:  # a signal during the start-up
-        return 0
 
 
 if __name__ == "__main__":

@@ -71,10 +71,11 @@ def postmaster_of(data: Path) -> psutil.Process:
     return psutil.Process(int((data / "postmaster.pid").read_text().split()[0]))
 
 
-def segments() -> set[str]:
-    """Return the System V shared memory segments of this machine."""
+def segments_of(postmaster: psutil.Process) -> list[str]:
+    """Return the System V shared memory segments that a process made."""
     listing = Path("/proc/sysvipc/shm")
-    return {line.split()[1] for line in listing.read_text().splitlines()} if listing.exists() else set()
+    lines = listing.read_text().splitlines()[1:] if listing.exists() else []
+    return [line for line in lines if int(line.split()[4]) == postmaster.pid]
 
 
 def is_free(lock: Path) -> bool:
@@ -120,10 +121,12 @@ def data(tmp_path: Path) -> Iterator[Path]:
 
 class TestThrowaway:
     def test_serves_over_a_private_socket_and_leaves_nothing(self) -> None:
-        before = segments()
         with throwaway() as server:
             run = Path(server.environment[MARKER])
             url = server.url()
+            postmaster = postmaster_of(run / "postgres")
+            assert len(segments_of(postmaster)) == Path("/proc/sysvipc/shm").exists()
+            assert postmaster.uids().real != 0
             assert url == f"postgresql://plantops@/plantops?host={run}/s"
             settings = "fsync", "listen_addresses", "wal_level", "dynamic_shared_memory_type"
             shown = [query(url, f"SHOW {name}") for name in settings]
@@ -131,11 +134,10 @@ class TestThrowaway:
             assert query(server.url("postgres"), "SELECT datcollate FROM pg_database WHERE datname = 'plantops'") == "C"
             assert server.url("a b/ü").partition("?")[0] == "postgresql://plantops@/a%20b%2F%C3%BC"
             assert (run / "s").stat().st_mode & 0o777 == 0o700
-            assert postmaster_of(run / "postgres").uids().real != 0
             (server.scratch / "file").write_text("")
         assert not run.exists()
         assert processes_of(run) == []
-        assert segments() <= before
+        assert segments_of(postmaster) == []
 
     def test_returns_before_postgresql_is_ready(self) -> None:
         with throwaway() as server:
@@ -175,22 +177,20 @@ class TestThrowaway:
 
     @pytest.mark.parametrize("until", ["started", "ready"])
     def test_leaves_nothing_when_its_owner_is_killed(self, until: str) -> None:
-        before = segments()
         with owner("throwaway", until) as (process, [scratch, *_]):
             process.kill()
         run = Path(scratch).parent
         assert eventually(lambda: not run.exists() and processes_of(run) == [])
-        assert segments() <= before
 
     def test_leaves_nothing_when_its_supervisor_is_killed(self) -> None:
-        before = segments()
         with throwaway() as server:
             server.url()
             run = Path(server.environment[MARKER])
+            postmaster = postmaster_of(run / "postgres")
             supervisor_of(run).kill()
             assert eventually(lambda: processes_of(run) == [])
+            assert segments_of(postmaster) == []
         assert not run.exists()
-        assert segments() <= before
 
     def test_says_that_its_supervisor_was_killed(self) -> None:
         with throwaway() as server:
@@ -205,8 +205,7 @@ class TestThrowaway:
             server.url()
             run = Path(server.environment[MARKER])
             supervisor_of(run).terminate()
-            assert eventually(lambda: not run.exists())
-            assert processes_of(run) == []
+            assert eventually(lambda: not run.exists() and processes_of(run) == [])
 
     def test_the_next_start_removes_what_killed_processes_left(self, place: Path) -> None:
         script = OWNER.replace("throwaway()", f"throwaway([Path({str(place)!r})])")
@@ -283,8 +282,7 @@ class TestDevelopment:
                 process.kill()
             assert query(server.url(), "SHOW fsync") == "on"
             assert server.environment == {}
-        assert eventually(lambda: is_free(data / "supervisor.lock"))
-        assert processes_of(run) == []
+        assert eventually(lambda: is_free(data / "supervisor.lock") and processes_of(run) == [])
         assert not run.exists()
         assert not (data / "state.json").exists()
         with development(data) as server:

@@ -238,8 +238,9 @@ def verification_page(proof: Proof) -> str:
     ]
     if not counts:
         return "\n".join([*lines, "No block has run yet. `make docs-test` runs them all.", ""])
+    pages = sum(map(bool, visible.values()))
     lines += [
-        f"The handbook has {sum(counts.values())} blocks on {sum(map(bool, visible.values()))} pages."
+        f"The handbook has {sum(counts.values())} blocks on {pages} {'page' if pages == 1 else 'pages'}."
         + (f" They ran on PostgreSQL {proof.postgresql}." if proof.postgresql else ""),
         "",
         "| what became of them | blocks |",
@@ -270,7 +271,7 @@ _NAMES = {
 
 def _not_run(pages: dict[str, list[dict[str, Any]]]) -> list[str]:
     rows = [
-        f"| {_link(page, entry)} | {entry['line']} | {_cell(entry['reason'])} |"
+        f"| {page}, {_link(page, entry)} | {entry['line']} | {_cell(entry['reason'])} |"
         for page, entries in pages.items()
         for entry in entries
         if entry["status"] == "not run" and entry["kind"] != "output"
@@ -282,7 +283,7 @@ def _not_run(pages: dict[str, list[dict[str, Any]]]) -> list[str]:
 
 def _page_table(page: str, entries: list[dict[str, Any]]) -> list[str]:
     rows = [
-        f"| {_link(page, entry)} | {entry['line']} | {entry['kind']} | {entry['status']} | `{entry['key'][:12]}` |"
+        f"| {_link(page, entry)} | {entry['line']} | {entry['kind']} | {entry['status']} | `{entry['key'][:8]}` |"
         for entry in entries
     ]
     return [
@@ -302,4 +303,4 @@ def _link(page: str, entry: dict[str, Any]) -> str:
 
 
 def _cell(text: str) -> str:
-    return re.sub(r"([\\|\[\]<>*_`])", r"\\\1", text)
+    return re.sub(r"([\\|\[\]*_`])", r"\\\1", escape(text, quote=False))

@@ -96,7 +96,7 @@ class Workspace:
     def variables(self) -> dict[str, str]:
         """The variables that tell a page's processes where its database, port and files are."""
         if self._port is None:
-            self._port = _free_port()
+            self._port = free_port()
         return {
             "DATABASE_URL": self.database_url,
             **_libpq(self.database_url),
@@ -205,7 +205,8 @@ def _libpq(url: str) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port of this machine that nothing listens on at present."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port

@@ -1,0 +1,274 @@
+"""The proof on the page: what the hook makes of it, with real runs, real builds and a real server of the site."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from handbook.workspace import free_port
+from inner import ROOT, Project
+from proof import Proof, block_key, mark, verification_page
+
+GARDEN = """\
+# Garden
+
+```python
+print("fern")
+```
+
+<!-- not run: it takes <an hour> -->
+```sql
+SELECT pg_sleep(3600);
+```
+
+```text
+only shown
+```
+
+```python title="garden/beds.py"
+BEDS = 3
+```
+
+=== "SQL"
+
+    ```sql
+    SELECT 1 AS one;
+    ```
+
+    ```text title="Output"
+     one
+    -----
+       1
+    (1 row)
+    ```
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    project = Project(tmp_path / "project")
+    settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    nav = settings.index("nav:")
+    settings = settings[:nav] + settings[settings.index("theme:") :]
+    (project.directory / "mkdocs.yml").write_text(settings, encoding="utf-8")
+    shutil.copytree(ROOT / "docs" / "assets", project.docs / "assets")
+    project.write("index.md", "# Start\n\n[The garden](garden.md)\n")
+    project.write("garden.md", GARDEN)
+    return project
+
+
+def prove(project: Project) -> None:
+    project.pytest("-q", "docs")
+
+
+def build(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "mkdocs", "--quiet", "build", *arguments],
+        cwd=project.directory,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1", "SOURCE_DATE_EPOCH": "0"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+
+def page(project: Project, name: str = "garden") -> str:
+    return (project.directory / "build" / "site" / name / "index.html").read_text(encoding="utf-8")
+
+
+def marks(html: str) -> list[str]:
+    """The marks of a built page, as a person reads them."""
+    found = re.findall(r'<(?:p|details) class="proof[^>]*>(.*?)</(?:p|summary)>', html, re.DOTALL)
+    return [re.sub(r"<[^>]+>", "", text).strip() for text in found]
+
+
+def test_each_block_of_a_page_has_its_mark(project: Project) -> None:
+    prove(project)
+    built = build(project, "--strict")
+    assert (built.returncode, built.stdout) == (0, "")
+    html = page(project)
+    ran, *others = marks(html)
+    assert re.fullmatch(r"Ran on PostgreSQL \d+(\.\d+)+ · what it printed", ran)
+    assert others == [
+        "Not run: it takes &lt;an hour&gt;",
+        "Shown only, not run",
+        "Written as shown, for the blocks below",
+        ran.partition(" ·")[0],
+        "Printed by the block above",
+    ]
+    assert "<pre>fern</pre>" in html, "the page does not show what the block printed; its mark does"
+
+
+def test_the_page_of_all_blocks_lists_each_with_its_reason(project: Project) -> None:
+    prove(project)
+    build(project, "--strict")
+    text = " ".join(re.sub(r"<[^>]+>", " ", page(project, "verification")).split())
+    assert "The handbook has 6 blocks on 1 page." in text
+    assert re.search(r"garden\.md, garden\[2\] 8 it takes &lt;an hour&gt;", text)
+    for row in (r"garden\[1\] 3 python passed", r"garden\[2\] 8 sql not run", r"line-12 12 shown shown"):
+        assert re.search(row, text), row
+
+
+def test_a_strict_build_without_a_proof_names_the_first_block(project: Project) -> None:
+    built = build(project, "--strict")
+    assert built.returncode != 0
+    assert 'garden.md:4: no proof for this block; run make docs-test\n\nprint("fern")' in built.stdout
+
+
+def test_a_strict_build_refuses_a_block_that_has_changed_since_its_proof(project: Project) -> None:
+    prove(project)
+    project.write("garden.md", GARDEN.replace("SELECT 1 AS", "SELECT 2 AS"))
+    built = build(project, "--strict")
+    assert built.returncode != 0
+    assert "garden.md:23: no proof for this block" in built.stdout
+    # Prose is not proven.
+    project.write("garden.md", GARDEN.replace("# Garden", "# The garden\n\nIt is small."))
+    assert build(project, "--strict").returncode == 0
+
+
+def test_a_strict_build_refuses_a_block_that_failed(project: Project) -> None:
+    project.write("garden.md", GARDEN.replace("   1\n", "   7\n"))
+    prove(project)
+    built = build(project, "--strict")
+    assert built.returncode != 0
+    assert "garden.md:22: this block failed when it ran" in built.stdout
+    assert build(project).returncode == 0, "a build that is not strict shows the failure instead"
+    html = page(project)
+    assert marks(html)[-2:] == [
+        "Failed at line 29: the output differs (- is what the page shows, + what was printed)",
+        "Failed at line 29: the output differs (- is what the page shows, + what was printed) · what differs",
+    ]
+    assert "-    7\n+    1" in html
+
+
+def test_a_proof_of_another_page_proves_nothing(project: Project) -> None:
+    prove(project)
+    project.write("copy.md", GARDEN)
+    built = build(project, "--strict")
+    assert "copy.md:4: no proof for this block" in built.stdout
+
+
+def test_a_problem_of_the_page_is_shown_and_refused(project: Project) -> None:
+    project.write("garden.md", GARDEN + "\n```pyhton\nx\n```\n")
+    prove(project)
+    built = build(project, "--strict")
+    assert built.returncode != 0
+    assert "garden.md" in built.stdout
+
+
+def test_a_damaged_proof_is_an_error_with_a_remedy(project: Project) -> None:
+    (project.directory / "build").mkdir()
+    (project.directory / "build" / "proof.json").write_text('{"pages":')
+    built = build(project)
+    assert built.returncode != 0
+    assert "not a proof" in built.stdout
+    assert "delete it and run make docs-test" in built.stdout
+
+
+def test_the_same_proof_gives_the_same_bytes(project: Project) -> None:
+    prove(project)
+    sites = []
+    for name in ("one", "two"):
+        directory = project.directory / name
+        assert build(project, "--strict", "--site-dir", str(directory)).returncode == 0
+        sites.append({path.relative_to(directory): path.read_bytes() for path in directory.rglob("*.html")})
+    assert sites[0] == sites[1]
+    assert len(sites[0]) >= 3
+
+
+def test_equal_blocks_of_a_page_have_each_their_own_record() -> None:
+    entries = [{"key": block_key("sql", "SELECT 1"), "id": name} for name in ("a[1]", "a[2]")]
+    proof = Proof({"pages": {"a.md": entries}})
+    proof.start("a.md")
+    taken = [proof.take("sql", "SELECT 1") for _ in range(3)]
+    assert [entry["id"] for entry in taken if entry] == ["a[1]", "a[2]", "a[2]"]
+    assert proof.unproven == []
+
+
+def test_without_a_proof_every_mark_says_so() -> None:
+    assert "Not verified yet" in mark(None, "")
+    assert "No block has run yet" in verification_page(Proof({}))
+
+
+def test_a_served_page_is_proven_again_when_it_is_saved(project: Project) -> None:
+    """Save a page, and see within two seconds that the site tells the browser what its blocks did."""
+    prove(project)
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    environment = {**project.environment, "PYTHONPATH": "backend:tests:docs/hooks", "NO_MKDOCS_2_WARNING": "1"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "handbook.live", "--address", f"127.0.0.1:{port}"],
+        cwd=project.directory,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as live:
+        try:
+            wait_for(f"{address}/garden/", lambda text: "data-proof-key" in text, 20)
+            project.write("garden.md", GARDEN.replace("   1\n", "   7\n"))
+            saved = time.monotonic()
+            wait_for(f"{address}/.proof?page=garden.md", lambda text: "-    7\\n+    1" in text, 10)
+            failed = time.monotonic() - saved
+            # A page that cannot be read does not end the server, and says what is wrong.
+            project.write("garden.md", GARDEN + "\n```pyhton\nx\n```\n")
+            wait_for(f"{address}/.proof?page=garden.md", lambda text: "unknown language" in text, 10)
+            project.write("garden.md", GARDEN)
+            wait_for(
+                f"{address}/.proof?page=garden.md",
+                lambda text: "Failed" not in text and "unknown language" not in text,
+                10,
+            )
+        finally:
+            live.send_signal(signal.SIGINT)
+            output = live.communicate(timeout=20)[0]
+    assert "docs/garden.md:29: the output differs" in output
+    assert live.returncode == 0, output
+    # Two seconds are the promise; the machine may be busy with other tests here.
+    assert failed < 6, output
+
+
+def wait_for(address: str, condition: object, seconds: float) -> None:
+    """Ask an address until its answer meets a condition."""
+    assert callable(condition)
+    text = ""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            with urllib.request.urlopen(address, timeout=5) as answer:  # noqa: S310 - the address is this test's own
+                text = answer.read().decode()
+        except OSError:
+            text = ""
+        if condition(text):
+            return
+        time.sleep(0.05)
+    pytest.fail(f"{address} does not answer as it should within {seconds} s: {text[-2000:]}")
+
+
+def test_the_proof_records_what_the_issue_of_a_block_needs(project: Project) -> None:
+    prove(project)
+    proof = json.loads((project.directory / "build" / "proof.json").read_text(encoding="utf-8"))
+    first = proof["pages"]["garden.md"][0]
+    assert first["key"] == block_key("python", 'print("fern")')
+    assert {name: first[name] for name in ("id", "line", "kind", "status", "reason", "output")} == {
+        "id": "garden[1]",
+        "line": 3,
+        "kind": "python",
+        "status": "passed",
+        "reason": None,
+        "output": "fern\n",
+    }
+    assert first["duration"] >= 0
+    assert proof["postgresql"]

@@ -268,7 +268,9 @@ class TestPlaces:
         if "unshare" in result.stderr or "mount" in result.stderr:
             pytest.skip("this machine lets no process have mounts of its own")
         assert result.returncode == 0, result.stderr
-        assert result.stdout.startswith(str(place))
+        # PostgreSQL runs from a copy there for root alone, so that noexec is in nobody else's way.
+        used = "/dev/shm" if "noexec" in options and os.geteuid() != 0 else place  # noqa: S108 - nothing is made here
+        assert result.stdout.startswith(f"{used}/plantops-")
         assert list(place.iterdir()) == []
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import uuid
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -130,7 +132,8 @@ class Server:
         return [row["datname"] for row in rows]
 
     def _template(self) -> str:
-        name = f"{self.run}_migrated"
+        # Processes of one run may have different code: a project within a test, or a backend edited under `make serve`.
+        name = f"{self.run}_{_code_digest()}"
         if name not in self._templates:
             self._wait(self._make_template(name))
             self._templates.add(name)
@@ -191,3 +194,13 @@ def serve() -> Iterator[Server]:
 
 def _marker(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if name.startswith("PLANTOPS_RUN")}
+
+
+@cache
+def _code_digest() -> str:
+    from src.db.migration_runner import MIGRATIONS_DIRECTORY  # noqa: PLC0415
+
+    digest = hashlib.sha256()
+    for file in sorted(MIGRATIONS_DIRECTORY.parent.rglob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:8]

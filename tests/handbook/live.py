@@ -24,7 +24,7 @@ from types import FrameType
 import pytest
 
 from handbook import lint, plugin  # noqa: F401 - loaded once here, for every run that is forked from this process
-from handbook.database import RUN, serve
+from handbook.database import serve
 from handbook.record import backend_digest, stale_pages
 
 POLL = 0.1  # seconds between two looks at the files
@@ -121,8 +121,6 @@ def follow(project: Path, site: subprocess.Popen[bytes], prover: Prover) -> None
             digest = backend_digest(project)
             if digest != backend:
                 backend = digest
-                # Databases are made from a template that the old code has migrated: take another name for them.
-                os.environ[RUN] = f"{os.environ[RUN].split('+')[0]}+{digest[:8]}"
                 say("the backend has changed: every page runs again")
                 prover.start(now)
         before = now

@@ -284,7 +284,10 @@ class BlockItem(SybilItem):
 
 def report(item: BlockItem, failure: BlockError) -> Iterator[str]:
     """What a person reads of a failure: where, what, the block, what differs, and what to do."""
-    block = item.block
+    document = item.example.document
+    assert isinstance(document, PageDocument)
+    # Not always the item's own: a block above it may have failed in its place.
+    block = [block for block in document.page if block.line <= failure.line][-1]
     yield f"{_place(item, failure.line)}: {failure.summary}"
     yield ""
     for number, line in enumerate(block.text.split("\n"), block.first_line):
@@ -293,7 +296,7 @@ def report(item: BlockItem, failure: BlockError) -> Iterator[str]:
         yield ""
         yield from (f"    {line}".rstrip() for line in failure.details)
     yield ""
-    yield f"Run it again:  .venv/bin/pytest '{item.nodeid}'"
+    yield f"Run it again:  .venv/bin/pytest '{item.path.relative_to(item.config.rootpath)}::{block.id}'"
     if failure.outdated:
         yield f"If what was printed is right:  make update-docs PAGE={item.path.relative_to(item.config.rootpath)}"
 

@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -40,7 +41,7 @@ class Workspace:
         project: the checkout.
         server: where the page's database is made.
         template: the database it is made from, `migrated` or `empty`.
-        name: of its directory, unique in the run.
+        name: what the name of its directory starts with.
     """
 
     project: Path
@@ -60,8 +61,10 @@ class Workspace:
     def directory(self) -> Path:
         """The scratch copy of the checkout, made when it is first asked for."""
         if self._directory is None:
-            self._directory = self.server.scratch / "pages" / self.name
-            self._directory.mkdir(parents=True)
+            pages = self.server.scratch / "pages"
+            pages.mkdir(parents=True, exist_ok=True)
+            # Another process of the run may have the same page, and another page may have the same name.
+            self._directory = Path(tempfile.mkdtemp(prefix=f"{self.name}-", dir=pages))
             for name in COPIED:
                 _copy(self.project / name, self._directory / name)
             for name in LINKED:

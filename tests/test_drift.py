@@ -1,0 +1,82 @@
+"""The promise of the handbook: change the code or a page alone, and the run fails at the line that became untrue."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from inner import ROOT, Project
+
+PAGE = "docs/development.md"
+RUNNER = "backend/src/db/migration_*.py"
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One edit: a pattern in one of some files, what takes its place, and what stands near the line reported."""
+
+    files: str
+    pattern: str
+    replacement: str
+    reported: str
+
+
+EDITS = {
+    "the runner looks for another function than up": Edit(
+        RUNNER, r'getattr\(module, "up", None\)', 'getattr(module, "upgrade", None)', ""
+    ),
+    "versions are recorded before they run": Edit(
+        RUNNER,
+        r"(?s)(async def _apply_outside\(.*?\n    \"\"\".*?\"\"\"\n)",
+        r"\1    await _record(conn, version, migration)\n",
+        "stopped half-way",
+    ),
+    "versions are recorded before they run, in their transaction": Edit(
+        RUNNER,
+        r"(?s)(async def _apply_inside[^\n]*\n[^\n]*\n)(.*?        )await (_record\(conn, version, migration\))",
+        r"\1    await \3\n\2pass",
+        "apply_migration(conn",
+    ),
+    "versions are applied in descending order": Edit(RUNNER, r"sorted\(files\)", "sorted(files, reverse=True)", ""),
+    "the make target has another name": Edit("Makefile", r"restart-backend", "renew-backend", "$ make restart-backend"),
+    "a row of expected output differs": Edit(
+        PAGE, r"     007     \| \.\.\.", "     070     | ...", "     070     | ..."
+    ),
+    "a Python file raises": Edit(
+        PAGE, r"\n## Database Migrations\n", '\n```python title="x.py"\n1 / 0\n```\n\n## Database Migrations\n', "1 / 0"
+    ),
+    "a fence has an unknown language": Edit(
+        PAGE, r"\n## Database Migrations\n", "\n```pyhton\n1\n```\n\n## Database Migrations\n", "```pyhton"
+    ),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
+def test_an_edit_of_one_side_fails_at_the_line_that_became_untrue(edit: Edit, tmp_path: Path) -> None:
+    project = Project(tmp_path / "project", copied=("backend",))
+    page = project.directory / PAGE
+    shutil.copy2(ROOT / PAGE, page)
+    texts = {file: file.read_text(encoding="utf-8") for file in project.directory.glob(edit.files)}
+    edited = [file for file, text in texts.items() if re.search(edit.pattern, text)]
+    assert len(edited) == 1, f"{edit.pattern!r} stands in {edited}"
+    edited[0].write_text(re.sub(edit.pattern, edit.replacement, texts[edited[0]]), encoding="utf-8")
+
+    run = project.pytest("-q", "-x", PAGE)
+
+    assert run.status == 1, run.output
+    places = re.findall(rf"^{PAGE}:(\d+): ", run.output, re.MULTILINE)
+    assert places, run.output
+    # The line itself, or that of the output above or below it that differs.
+    line = int(places[0])
+    assert edit.reported in "\n".join(page.read_text(encoding="utf-8").split("\n")[line - 6 : line + 2])
+
+
+def test_the_page_as_it_is_passes(tmp_path: Path) -> None:
+    project = Project(tmp_path / "project", copied=("backend",))
+    shutil.copy2(ROOT / PAGE, project.directory / PAGE)
+    run = project.pytest("-q", "-x", PAGE)
+    assert run.status == 0, run.output

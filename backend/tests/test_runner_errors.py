@@ -390,6 +390,15 @@ async def test_a_transaction_that_was_left_open(
     assert await recorded(database_url) == []
 
 
+async def test_a_callers_connection_is_given_back_without_a_transaction(
+    conn: asyncpg.Connection[asyncpg.Record], write: Callable[[str, str], Path]
+) -> None:
+    path = write("001_open.py", "transactional = False\nasync def up(conn):\n    await conn.execute('BEGIN')\n")
+    with pytest.raises(errors.TransactionEndedError):
+        await apply_migration(conn, "001", path)
+    assert not conn.is_in_transaction()
+
+
 async def test_outside_a_transaction_joined_to_one_is_postgresqls_error(
     conn: asyncpg.Connection[asyncpg.Record], write: Callable[[str, str], Path]
 ) -> None:

@@ -285,6 +285,15 @@ async def test_the_lock_and_the_connection_are_given_back(
     await conn.close()
 
 
+async def test_the_lock_does_not_last_as_long_as_its_session(database_url: str) -> None:
+    first, second = await connect(database_url), await connect(database_url)
+    async with migration_lock.one_runner(first):
+        assert not await second.fetchval(f"SELECT pg_try_advisory_lock({LOCK_KEY})")
+    assert await second.fetchval(f"SELECT pg_try_advisory_lock({LOCK_KEY})")
+    await first.close()
+    await second.close()
+
+
 async def test_a_server_that_refuses_a_setting_is_migrated_without_it(database_url: str) -> None:
     # Where PostgreSQL cannot look for a client that has gone, it allows no value but 0: like -1 here.
     conn = await connect(database_url)

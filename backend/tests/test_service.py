@@ -185,11 +185,12 @@ def test_replaces_a_backend_that_was_killed(command: Command, data: Path) -> Non
 def test_spares_a_stranger_that_has_the_backends_number_now(command: Command, data: Path) -> None:
     data.mkdir()
     with subprocess.Popen(["sleep", "1000"]) as stranger:
-        (data / "backend.pid").write_text(f"{stranger.pid}\n")
+        (data / "backend.pid").write_text(f"{stranger.pid}\n0123456789\n")
         assert command("stop").stdout == "The backend is not running\n"
         assert command("restart").returncode == 0
         assert stranger.poll() is None
         stranger.kill()
+    assert (data / "backend.pid").read_text() == f"{backends(data)[0].pid}\n"
 
 
 def test_kills_a_backend_that_does_not_stop(data: Path, port: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
+import verification
 from handbook.workspace import free_port
 from inner import ROOT, Project
-from proof import Proof, block_key, mark, verification_page
+from proof import Proof, block_key, mark
 
 GARDEN = """\
 # Garden
@@ -198,7 +199,7 @@ def test_equal_blocks_of_a_page_have_each_their_own_record() -> None:
 
 def test_without_a_proof_every_mark_says_so() -> None:
     assert "Not verified yet" in mark(None, "")
-    assert "No block has run yet" in verification_page(Proof({}))
+    assert "No block has run yet" in verification.text({}, "")
 
 
 def test_a_served_page_is_proven_again_when_it_is_saved(project: Project) -> None:

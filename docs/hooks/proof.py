@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
-import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +17,8 @@ from urllib.parse import parse_qs
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 from pymdownx.superfences import highlight_validator
+
+import verification
 
 if TYPE_CHECKING:
     from markdown import Markdown
@@ -30,8 +30,6 @@ PROOF = Path("build") / "proof.json"
 VERIFICATION = "verification.md"
 # Where a page that is being served asks for its marks.
 LIVE = "/.proof"
-
-log = logging.getLogger("mkdocs.hooks.proof")
 
 
 def block_key(language: str, text: str) -> str:
@@ -128,7 +126,7 @@ def marks_of(proof: Proof, page: str) -> dict[str, list[str]]:
 
 def on_files(files: Files, config: MkDocsConfig) -> None:
     """Add the page that lists every block."""
-    files.append(File.generated(config, VERIFICATION, content=verification_page(_proof)))
+    files.append(File.generated(config, VERIFICATION, content=verification.text(_proof.pages, _proof.postgresql)))
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> None:
@@ -136,8 +134,11 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> None:
     _proof.start(page.file.src_uri)
 
 
-def on_page_content(html: str, page: Page, config: MkDocsConfig, **_: Any) -> str | None:
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str | None:
     """Refuse a page with a block that is not proven, where the build is strict; let a served one follow the proof."""
+    if page.file.src_uri == VERIFICATION:
+        urls = {file.src_uri: file.url_relative_to(page.file) for file in files.documentation_pages()}
+        return verification.with_tables(html, _proof.pages, urls)
     if config.strict:
         _refuse_unproven(page)
     if not _live:
@@ -216,91 +217,3 @@ def _mark(name: str, text: str, details: str = "", *, opened: bool = False) -> s
         f'<details class="proof proof--{name}"{" open" if opened else ""}><summary>{text}'
         f"<span> · {'what differs' if opened else 'what it printed'}</span></summary><pre>{body}</pre></details>"
     )
-
-
-def verification_page(proof: Proof) -> str:
-    """The page that lists every block of every page, as Markdown."""
-    visible = {
-        page: [entry for entry in entries if not entry["hidden"]]
-        for page, entries in proof.pages.items()
-        if page != VERIFICATION
-    }
-    counts = Counter(entry["status"] for entries in visible.values() for entry in entries)
-    lines = [
-        "---",
-        "title: Verification",
-        "search:",
-        "  exclude: true",
-        "---",
-        "",
-        "# Verification",
-        "",
-    ]
-    if not counts:
-        return "\n".join([*lines, "No block has run yet. `make docs-test` runs them all.", ""])
-    pages = sum(map(bool, visible.values()))
-    lines += [
-        f"The handbook has {sum(counts.values())} blocks on {pages} {'page' if pages == 1 else 'pages'}."
-        + (f" They ran on PostgreSQL {proof.postgresql}." if proof.postgresql else ""),
-        "",
-        "| what became of them | blocks |",
-        "| --- | ---: |",
-        *(f"| {_NAMES[status]} | {counts[status]} |" for status in _NAMES if counts[status]),
-        "",
-        "`make docs-test` runs them again, in a clone of the project.",
-        "",
-        "## Not run",
-        "",
-        *_not_run(visible),
-        "",
-    ]
-    for page, entries in visible.items():
-        if entries:
-            lines += _page_table(page, entries)
-    return "\n".join(lines)
-
-
-_NAMES = {
-    "passed": "did what the page says",
-    "failed": "failed",
-    "not reached": "not reached, because one above failed",
-    "not run": "not run, each for a reason that stands on the page",
-    "shown": "shown only: text, not code",
-}
-
-
-def _not_run(pages: dict[str, list[dict[str, Any]]]) -> list[str]:
-    rows = [
-        f"| {page}, {_link(page, entry)} | {entry['line']} | {_cell(entry['reason'])} |"
-        for page, entries in pages.items()
-        for entry in entries
-        if entry["status"] == "not run" and entry["kind"] != "output"
-    ]
-    if not rows:
-        return ["Every block that is code has run."]
-    return ["| block | line | reason |", "| --- | ---: | --- |", *rows]
-
-
-def _page_table(page: str, entries: list[dict[str, Any]]) -> list[str]:
-    rows = [
-        f"| {_link(page, entry)} | {entry['line']} | {entry['kind']} | {entry['status']} | `{entry['key'][:8]}` |"
-        for entry in entries
-    ]
-    return [
-        f"## {page}",
-        "",
-        "| block | line | kind | status | sha256 |",
-        "| --- | ---: | --- | --- | --- |",
-        *rows,
-        "",
-    ]
-
-
-def _link(page: str, entry: dict[str, Any]) -> str:
-    heading = re.sub(r"\[.*", "", entry["id"])
-    target = page if heading in ("", "top") or entry["status"] == "shown" else f"{page}#{heading}"
-    return f"[{_cell(entry['id'])}]({target})"
-
-
-def _cell(text: str) -> str:
-    return re.sub(r"([\\|\[\]*_`])", r"\\\1", escape(text, quote=False))

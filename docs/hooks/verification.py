@@ -1,0 +1,112 @@
+"""The page that lists what became of every block of the handbook."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any, TypeAlias
+
+Entry: TypeAlias = Mapping[str, Any]
+Pages: TypeAlias = Mapping[str, Sequence[Entry]]
+
+# The tables are long: they are put into the finished page as HTML, where Markdown would take its time over each row.
+TABLE = '<div data-proof-table="{}"></div>'
+TABLE_PATTERN = re.compile(TABLE.format("(.*?)"))
+NOT_RUN = "not run"
+STATUSES = {
+    "passed": "did what the page says",
+    "failed": "failed",
+    "not reached": "not reached, because one above failed",
+    NOT_RUN: "not run, each for a reason that stands on the page",
+    "shown": "shown only: text, not code",
+}
+
+
+def text(pages: Pages, postgresql: str) -> str:
+    """The page as Markdown, with a place for each table.
+
+    Args:
+        pages: what the proof holds of each page.
+        postgresql: the version of the server.
+    """
+    listed = {page: _visible(entries) for page, entries in pages.items() if _visible(entries)}
+    counts = Counter(entry["status"] for entries in listed.values() for entry in entries)
+    lines = ["---", "title: Verification", "search:", "  exclude: true", "---", "", "# Verification", ""]
+    if not counts:
+        return "\n".join([*lines, "No block has run yet. `make docs-test` runs them all.", ""])
+    lines += [
+        f"The handbook has {_number(sum(counts.values()), 'block')} on {_number(len(listed), 'page')}."
+        + (f" They ran on PostgreSQL {postgresql}." if postgresql else ""),
+        "",
+        "| what became of them | blocks |",
+        "| --- | ---: |",
+        *(f"| {meaning} | {counts[status]} |" for status, meaning in STATUSES.items() if counts[status]),
+        "",
+        "`make docs-test` runs them again, in a clone of the project.",
+        "",
+        "## Not run",
+        "",
+        TABLE.format(NOT_RUN) if counts[NOT_RUN] else "Every block that is code has run.",
+        "",
+    ]
+    for page in listed:
+        lines += [f"## {page}", "", TABLE.format(page), ""]
+    return "\n".join(lines)
+
+
+def with_tables(html: str, pages: Pages, urls: Mapping[str, str]) -> str:
+    """The rendered page with its tables.
+
+    Args:
+        html: what Markdown made of `text`.
+        pages: what the proof holds of each page.
+        urls: the address of each page, seen from this one.
+    """
+
+    def table(match: re.Match[str]) -> str:
+        if match[1] == NOT_RUN:
+            return _not_run(pages, urls)
+        return _blocks(pages[match[1]], urls.get(match[1], ""))
+
+    return TABLE_PATTERN.sub(table, html)
+
+
+def _visible(entries: Sequence[Entry]) -> list[Entry]:
+    return [entry for entry in entries if not entry["hidden"]]
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _not_run(pages: Pages, urls: Mapping[str, str]) -> str:
+    rows = [
+        (f"{escape(page)}, {_link(entry, urls.get(page, ''))}", entry["line"], escape(entry["reason"]))
+        for page, entries in pages.items()
+        for entry in _visible(entries)
+        if entry["status"] == NOT_RUN and entry["kind"] != "output"
+    ]
+    return _table(("block", "line", "reason"), rows)
+
+
+def _blocks(entries: Sequence[Entry], url: str) -> str:
+    rows = [
+        (_link(entry, url), entry["line"], entry["kind"], entry["status"], f"<code>{entry['key'][:8]}</code>")
+        for entry in _visible(entries)
+    ]
+    return _table(("block", "line", "kind", "status", "sha256"), rows)
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    head = "".join(f"<th>{name}</th>" for name in heads)
+    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _link(entry: Entry, url: str) -> str:
+    """A link to the heading that a block stands under."""
+    heading = entry["id"].partition("[")[0] if "[" in entry["id"] else ""
+    fragment = f"#{heading}" if heading not in ("", "top") else ""
+    return f'<a href="{escape(url + fragment)}">{escape(entry["id"])}</a>'

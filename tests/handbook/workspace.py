@@ -9,7 +9,9 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+import warnings
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +55,7 @@ class Workspace:
     _directory: Path | None = None
     _runner: asyncio.Runner | None = None
     _modules: dict[str, ModuleType] = field(default_factory=dict)
+    _changes: dict[str, str | None] = field(default_factory=dict)
     _handlers: list[logging.Handler] = field(default_factory=list)
     _port: int | None = None
     _has_processes: bool = False
@@ -137,27 +140,44 @@ class Workspace:
         Each page imports the backend from its own workspace, so that a file which the page writes is what it imports.
         """
         backend = str(self.directory / "backend")
-        before, outside = Path.cwd(), _pop_modules()
-        variables = self.variables() if self.database else {}
-        saved = {name: os.environ.get(name) for name in variables}
+        before, outside, path = Path.cwd(), self._pop_modules(set()), sys.path[:]
+        names, environment, processes = set(sys.modules), dict(os.environ), _processes.count
         root = logging.getLogger()
         handlers, root.handlers[:] = root.handlers[:], self._handlers
         level = root.level
         sys.modules.update(self._modules)
         sys.path.insert(0, backend)
-        os.environ.update(variables)
+        _change_environment({PAGE: str(self.directory), **(self.variables() if self.database else {}), **self._changes})
         os.chdir(self.directory)
         try:
             yield
         finally:
             os.chdir(before)
-            _restore(saved)
-            with suppress(ValueError):
-                sys.path.remove(backend)
+            self._changes = {
+                name: os.environ.get(name)
+                for name in {*os.environ, *environment}
+                if os.environ.get(name) != environment.get(name)
+            }
+            _change_environment({name: environment.get(name) for name in self._changes})
+            sys.path[:] = path
             self._handlers, root.handlers[:] = root.handlers[:], handlers
             root.setLevel(level)
-            self._modules = _pop_modules()
+            self._modules = self._pop_modules(names)
             sys.modules.update(outside)
+            self._has_processes |= _processes.count > processes
+
+    def _pop_modules(self, outside: set[str]) -> dict[str, ModuleType]:
+        """Take the backend's modules, and those of the page's own files, out of the modules that are loaded.
+
+        Args:
+            outside: names of modules that are not the page's own; empty to take the backend's only.
+        """
+        found = [name for name in sys.modules if name == BACKEND_PACKAGE or name.startswith(BACKEND_PACKAGE + ".")]
+        if outside:
+            here = f"{self.directory}{os.sep}"
+            new = sys.modules.keys() - outside - set(found)
+            found += [name for name in new if (getattr(sys.modules[name], "__file__", None) or "").startswith(here)]
+        return {name: sys.modules.pop(name) for name in found}
 
     def close(self) -> None:
         """End the page: its tasks, its connections, its processes, its database and its files."""
@@ -166,7 +186,10 @@ class Workspace:
                 if isinstance(value, asyncpg.Connection) and not value.is_closed():
                     value.terminate()
             self._runner.close()
-        self.namespace.clear()
+        with warnings.catch_warnings():
+            # What the page leaves open ends with it.
+            warnings.simplefilter("ignore", ResourceWarning)
+            self.namespace.clear()
         if self._has_processes:
             kill_processes(PAGE, str(self.directory))
         if self.database is not None:
@@ -183,7 +206,17 @@ def kill_processes(variable: str, value: str) -> None:
             if process.pid != os.getpid() and process.environ().get(variable) == value:
                 process.kill()
                 found.append(process)
-    psutil.wait_procs(found, timeout=5)
+    end = time.monotonic() + 5
+    while any(_lives(process) for process in found) and time.monotonic() < end:
+        time.sleep(0.002)
+
+
+def _lives(process: psutil.Process) -> bool:
+    """Whether a process still does something: one that nobody has waited for does not."""
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -215,13 +248,26 @@ def free_port() -> int:
         return port
 
 
-def _pop_modules() -> dict[str, ModuleType]:
-    names = [name for name in sys.modules if name == BACKEND_PACKAGE or name.startswith(BACKEND_PACKAGE + ".")]
-    return {name: sys.modules.pop(name) for name in names}
+class _Processes:
+    """Counts the processes that this one starts in any way; an audit hook, which Python cannot take back."""
+
+    EVENTS = frozenset({"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system"})
+
+    def __init__(self) -> None:
+        self.count = 0
+        sys.addaudithook(self._note)
+
+    def _note(self, event: str, _arguments: object) -> None:
+        if event in self.EVENTS:
+            self.count += 1
 
 
-def _restore(saved: dict[str, str | None]) -> None:
-    for name, value in saved.items():
+_processes = _Processes()
+
+
+def _change_environment(variables: Mapping[str, str | None]) -> None:
+    """Set variables of this process; None takes one away."""
+    for name, value in variables.items():
         if value is None:
             os.environ.pop(name, None)
         else:

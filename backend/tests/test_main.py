@@ -22,6 +22,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
+from handbook.database import Server
 from src import main
 
 BACKEND = Path(main.__file__).parents[1]
@@ -39,9 +40,9 @@ def port() -> int:
 
 
 @pytest.fixture
-def environment(port: int, database_url: str, tmp_path: Path) -> dict[str, str]:
+def environment(port: int, postgres: Server, database_url: str, tmp_path: Path) -> dict[str, str]:
     own = {"DATABASE_URL": database_url, "PLANTOPS_PORT": str(port), "PLANTOPS_DATA": str(tmp_path / "data")}
-    return {**os.environ, **own}
+    return {**os.environ, **postgres.environment, **own}
 
 
 @pytest.fixture

@@ -149,9 +149,9 @@ class TestThrowaway:
         with contextlib.ExitStack() as stack:
             server = stack.enter_context(throwaway())
             marked = {**os.environ, **server.environment}
-            command = ["sh", "-c", "sleep 1000 & echo $!; wait"]
+            command = ["sh", "-c", "sleep 60 & echo $!; wait"]
             process = subprocess.Popen(command, env=marked, stdout=subprocess.PIPE, text=True, start_new_session=True)
-            bystander = subprocess.Popen(["sleep", "1000"])
+            bystander = subprocess.Popen(["sleep", "60"])
             assert process.stdout is not None
             child = psutil.Process(int(process.stdout.readline()))
             stack.close()
@@ -328,7 +328,7 @@ class TestDevelopment:
         assert eventually(lambda: is_free(data / "supervisor.lock"))
         # A process that PostgreSQL would take for itself: it runs under the same account.
         account = launcher._account(data / "postgres") if os.geteuid() == 0 else {}
-        with subprocess.Popen(["sleep", "1000"], **account) as other:
+        with subprocess.Popen(["sleep", "60"], **account) as other:
             (data / "postgres" / "postmaster.pid").write_text(f"{other.pid}\n/elsewhere\n0\n5432\n\n\n\n")
             with development(data) as server:
                 assert query(server.url(), "SELECT 1") == "1"
@@ -341,7 +341,7 @@ class TestDevelopment:
         assert eventually(lambda: is_free(data / "supervisor.lock"))
         with (data / "data.lock").open("r+b") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            orphan = subprocess.Popen(["sleep", "1000"], pass_fds=(lock.fileno(),))
+            orphan = subprocess.Popen(["sleep", "60"], pass_fds=(lock.fileno(),))
         (data / "postgres" / "postmaster.pid").write_text(f"{orphan.pid}\n")
         with development(data) as server:
             assert query(server.url(), "SELECT 1") == "1"

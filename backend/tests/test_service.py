@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from handbook.database import Server
 from src import service
 from src.config import Settings
 
@@ -33,7 +34,7 @@ print("locked", flush=True)
 time.sleep(0.1)
 file.write(f"{os.getpid()}\\n")
 file.flush()
-time.sleep(1000)
+time.sleep(60)
 """
 
 
@@ -59,7 +60,7 @@ def port() -> int:
 
 
 @pytest.fixture
-def command(workspace: Path, data: Path, port: int, database_url: str) -> Iterator[Command]:
+def command(workspace: Path, data: Path, port: int, postgres: Server, database_url: str) -> Iterator[Command]:
     """Run ``python -m src.service``; what it started is stopped when the test is over."""
     own = {"DATABASE_URL": database_url, "PLANTOPS_PORT": str(port), "PLANTOPS_DATA": str(data)}
 
@@ -68,7 +69,7 @@ def command(workspace: Path, data: Path, port: int, database_url: str) -> Iterat
             [sys.executable, "-m", "src.service", *arguments],
             check=False,
             cwd=workspace,
-            env={**os.environ, **own, **variables},
+            env={**os.environ, **postgres.environment, **own, **variables},
             capture_output=True,
             text=True,
         )
@@ -184,7 +185,7 @@ def test_replaces_a_backend_that_was_killed(command: Command, data: Path) -> Non
 
 def test_spares_a_stranger_that_has_the_backends_number_now(command: Command, data: Path) -> None:
     data.mkdir()
-    with subprocess.Popen(["sleep", "1000"]) as stranger:
+    with subprocess.Popen(["sleep", "60"]) as stranger:
         (data / "backend.pid").write_text(f"{stranger.pid}\n0123456789\n")
         assert command("stop").stdout == "The backend is not running\n"
         assert command("restart").returncode == 0

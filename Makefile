@@ -26,7 +26,8 @@ WORKERS := -n auto --maxprocesses 8
 COVERAGE := --cov --cov-branch
 
 .DEFAULT_GOAL := help
-.PHONY: help setup environment serve check site lint test docs-test update-docs bench restart-backend stop-backend logs psql lock screenshot clean
+.PHONY: help setup environment serve check site lint test docs-test update-docs bench restart-backend stop-backend logs psql \
+	status migrate rehearse migration seal verify-migrations lock screenshot clean
 
 help: ## list these commands
 	@:; printf 'Usage: make COMMAND\n\n'
@@ -44,6 +45,7 @@ $(HEADING) 'Lint and types'
 @$(PY) -m ruff check
 @$(PY) -m ruff format --check
 @$(PY) -m mypy
+@cd backend && $(PY) -m src.db verify
 endef
 
 define run-build
@@ -68,7 +70,7 @@ check: environment ## lint, types, all tests, coverage, strict build
 site: docs-test ## test the pages and build them into build/site
 	$(run-build)
 
-lint: environment ## ruff, its formatter, mypy
+lint: environment ## ruff, its formatter, mypy, migration files
 	$(run-lint)
 
 test: environment ## all tests but the pages
@@ -94,6 +96,29 @@ logs: environment ## show what the backend has logged
 
 psql: environment ## open psql on the backend's database
 	@$(ALONE) cd backend && exec $(PY) -m src.db.psql
+
+# What follows a command of src.db: make status ARGS=--json
+ARGS =
+MIGRATIONS := @$(ALONE) cd backend && exec $(PY) -m src.db
+
+status: environment ## show which migrations are applied, which are pending
+	$(MIGRATIONS) status $(ARGS)
+
+migrate: environment ## apply the pending migrations
+	$(MIGRATIONS) migrate $(ARGS)
+
+rehearse: environment ## run the pending migrations, report, and undo them
+	$(MIGRATIONS) rehearse $(ARGS)
+
+NAME =
+migration: environment ## write the file of a new one: NAME=add_plant_location
+	$(MIGRATIONS) new "$(NAME)" $(ARGS)
+
+seal: environment ## add finished migrations to CHECKSUMS
+	$(MIGRATIONS) seal $(ARGS)
+
+verify-migrations: environment ## check the migration files and CHECKSUMS
+	$(MIGRATIONS) verify $(ARGS)
 
 UV_COMPILE := -m uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet

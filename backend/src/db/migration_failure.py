@@ -185,6 +185,11 @@ def indexes_passed_over(migration: Migration, indexes: Iterable[str]) -> Invalid
     )
 
 
+def database_failed(error: BaseException, *, closed: bool) -> MigrationError:
+    """Return the error for what asyncpg raised outside a migration, on a connection that is closed by now or is not."""
+    return connection_lost(error) if closed or is_lost(error) else history_failed(error)
+
+
 def history_failed(error: BaseException, path: Path | None = None) -> HistoryError:
     """Return the error for a ``schema_migrations`` that cannot be created, read or written."""
     remedy = ""

@@ -95,11 +95,9 @@ async def run_migrations(database_url: str, *, directory: str | os.PathLike[str]
 
         return await apply_pending(conn, database_url, files)
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-        from . import migration_failure as failure  # noqa: PLC0415 - see above
+        from .migration_failure import database_failed  # noqa: PLC0415 - see above
 
-        if conn.is_closed() or failure.is_lost(error):
-            raise failure.connection_lost(error) from error
-        raise failure.history_failed(error) from error
+        raise database_failed(error, closed=conn.is_closed()) from error
     finally:
         await conn.close()
 

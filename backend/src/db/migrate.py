@@ -1,0 +1,150 @@
+"""``migrate``: apply the pending migrations, with a line for each."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from .connection import connect
+from .errors import DatabaseUnavailableError
+from .interruption import run_until_signalled
+from .migration_runner import run_migrations
+
+if TYPE_CHECKING:
+    import argparse
+    from typing import TextIO
+
+# Seconds between two looks for a database that is still starting.
+_PAUSE = 0.25
+# Seconds between two pictures of the progress on a terminal.
+_TICK = 0.5
+
+_RUNNER = logging.getLogger("src.db.migration_runner")
+# What a database answers with, or does not, while it starts.
+_STARTING = (OSError, asyncpg.CannotConnectNowError, asyncpg.PostgresConnectionError)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's own arguments."""
+    parser.add_argument(
+        "--wait",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="how long to wait for a database that is still starting (0)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Apply the pending migrations and return the exit status."""
+    progress = _Progress(sys.stderr, shown=sys.stderr.isatty() and not arguments.json)
+    handler = _Lines(progress, quiet=arguments.json)
+    level = _RUNNER.level
+    _RUNNER.addHandler(handler)
+    _RUNNER.setLevel(logging.DEBUG if progress.shown else logging.INFO)
+    try:
+        applied = run_until_signalled(_migrate(arguments, progress))
+    finally:
+        progress.clear()
+        _RUNNER.removeHandler(handler)
+        _RUNNER.setLevel(level)
+    if arguments.json:
+        import json  # noqa: PLC0415 - most calls do not need it
+
+        sys.stdout.write(json.dumps({"applied": applied}) + "\n")
+    elif not applied:
+        sys.stdout.write("No pending migrations\n")
+    return 0
+
+
+async def _migrate(arguments: argparse.Namespace, progress: _Progress) -> list[str]:
+    await _wait_for(arguments.database_url, arguments.wait)
+    ticking = asyncio.create_task(progress.tick())
+    try:
+        return await run_migrations(arguments.database_url, directory=arguments.directory)
+    finally:
+        ticking.cancel()
+
+
+async def _wait_for(database_url: str, seconds: float) -> None:
+    """Wait until a database answers, or for as long as is asked; what it answers then is for the runner to say."""
+    deadline = time.monotonic() + seconds
+    told = False
+    while time.monotonic() < deadline:
+        try:
+            conn = await connect(database_url)
+        except DatabaseUnavailableError as error:
+            if not isinstance(error.__cause__, _STARTING):
+                return
+            if not told:
+                told = True
+                sys.stderr.write(f"waiting up to {seconds:g} s: {error.message.splitlines()[0]}\n")
+            await asyncio.sleep(_PAUSE)
+        else:
+            await conn.close()
+            return
+
+
+class _Lines(logging.Handler):
+    """Writes what the runner logs: what it applied to standard output, and warnings to standard error."""
+
+    def __init__(self, progress: _Progress, *, quiet: bool) -> None:
+        super().__init__()
+        self._progress = progress
+        self._quiet = quiet
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        if record.levelno < logging.INFO:
+            self._progress.show(message)
+            return
+        self._progress.clear()
+        if record.levelno >= logging.WARNING:
+            sys.stderr.write(f"warning: {message}\n")
+        elif not self._quiet:
+            sys.stdout.write(f"{message}\n")
+            sys.stdout.flush()
+
+
+class _Progress:
+    """The last line of a terminal, which says what is being done and for how long."""
+
+    def __init__(self, stream: TextIO, *, shown: bool) -> None:
+        self._stream = stream
+        self.shown = shown
+        self._text = ""
+        self._started = 0.0
+
+    def show(self, text: str) -> None:
+        """Show a text from now on."""
+        self._text = text
+        self._started = time.monotonic()
+        self._draw()
+
+    def clear(self) -> None:
+        """Take the line away."""
+        if self._text:
+            self._text = ""
+            self._write("")
+
+    async def tick(self) -> None:
+        """Keep the time on the line going."""
+        while True:
+            await asyncio.sleep(_TICK)
+            if self._text:
+                self._draw()
+
+    def _draw(self) -> None:
+        seconds = int(time.monotonic() - self._started)
+        self._write(f"{self._text}, {seconds} s" if seconds else self._text)
+
+    def _write(self, text: str) -> None:
+        width = shutil.get_terminal_size().columns - 1
+        self._stream.write(f"\r\033[K{text[:width]}")
+        self._stream.flush()

@@ -1,0 +1,130 @@
+"""``status``: which migrations a database has had, which it has not, and what is odd about them."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+import asyncpg
+
+from .connection import connect
+from .interruption import run_until_signalled
+from .migration_file import get_migration_files, version_order
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+# Of a role that may not read the table too, PostgreSQL says whether it is there.
+_EXISTS = "SELECT to_regclass('schema_migrations') IS NOT NULL"
+_HISTORY = "SELECT version, applied_at FROM schema_migrations"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's own arguments."""
+    parser.add_argument("--check", action="store_true", help="exit with 1 when a migration is pending")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the status and return the exit status."""
+    files = get_migration_files(arguments.directory)
+    applied = run_until_signalled(_applied(arguments.database_url))
+    rows = rows_of(files, applied)
+    if arguments.json:
+        _write_json(rows)
+    else:
+        sys.stdout.writelines(f"{line}\n" for line in _lines(rows))
+    return 1 if arguments.check and any(row.pending for row in rows) else 0
+
+
+async def _applied(database_url: str) -> dict[str, datetime | None]:
+    """Return when each version was applied; nothing where the table is not there."""
+    conn = await connect(database_url, application_name="plantops-status", statement_cache_size=0)
+    try:
+        # In one transaction, because a pooler may give each its own connection to the server.
+        async with conn.transaction(readonly=True):
+            if not await conn.fetchval(_EXISTS):
+                return {}
+            return {row["version"]: row["applied_at"] for row in await conn.fetch(_HISTORY)}
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        from .migration_failure import database_failed  # noqa: PLC0415 - needed in trouble only
+
+        raise database_failed(error, closed=conn.is_closed()) from error
+    finally:
+        await conn.close()
+
+
+class Row(NamedTuple):
+    """What there is to say of one version."""
+
+    version: str
+    name: str | None
+    pending: bool
+    applied_at: datetime | None
+    odd: str | None
+
+
+def rows_of(files: Sequence[tuple[str, Path]], applied: Mapping[str, datetime | None]) -> list[Row]:
+    """Return a row for each version that has a file or is applied, in order.
+
+    Arguments:
+        files: the migration files, as pairs of the version and the path.
+        applied: the applied versions with the time of each, if it is recorded.
+    """
+    names = {version: path.stem.partition("_")[2] for version, path in files}
+    versions = sorted({*names, *applied}, key=version_order)
+    rows: list[Row] = []
+    newer: tuple[str, datetime] | None = None  # of the versions above, the one that was applied first
+    newest_applied: str | None = None
+    for version in reversed(versions):
+        at = applied.get(version)
+        pending = version not in applied
+        odd = None
+        if pending:
+            if newest_applied is not None:
+                odd = f"out of order: {newest_applied} is applied"
+        else:
+            newest_applied = newest_applied or version
+            if version not in names:
+                odd = "no file: is the code older than the database?"
+            elif at is not None and newer is not None and at > newer[1]:
+                odd = f"out of order: applied after {newer[0]}"
+            if at is not None and (newer is None or at < newer[1]):
+                newer = (version, at)
+        rows.append(Row(version, names.get(version), pending, at, odd))
+    return rows[::-1]
+
+
+def _lines(rows: Sequence[Row]) -> list[str]:
+    table = [("version", "name", "applied", "")]
+    table += [(row.version, row.name or "-", _when(row), row.odd or "") for row in rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]
+    pending = sum(row.pending for row in rows)
+    return [*lines, "", f"{len(rows) - pending} applied, {pending} pending"]
+
+
+def _when(row: Row) -> str:
+    if row.pending:
+        return "pending"
+    return f"{row.applied_at:%Y-%m-%d %H:%M:%S} UTC" if row.applied_at else "at an unknown time"
+
+
+def _write_json(rows: Sequence[Row]) -> None:
+    import json  # noqa: PLC0415 - most calls do not need it
+
+    migrations = [
+        {
+            "version": row.version,
+            "name": row.name,
+            "state": "pending" if row.pending else "applied",
+            "applied_at": row.applied_at.isoformat() if row.applied_at else None,
+            "odd": row.odd,
+        }
+        for row in rows
+    ]
+    pending = sum(row.pending for row in rows)
+    report = {"applied": len(rows) - pending, "pending": pending, "migrations": migrations}
+    sys.stdout.write(json.dumps(report, indent=2) + "\n")

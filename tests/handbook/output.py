@@ -7,10 +7,14 @@ of a line and blank lines at the end do not count.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
 ELLIPSIS = "..."
+# What the differences cost. A line that is replaced costs no more than one that is missing: otherwise the `...` beside
+# it would stand for what was printed in its place.
+MISSING, REPLACED, ADDED = 3, 3, 1
 
 
 @dataclass(frozen=True)
@@ -69,16 +73,18 @@ class Comparison:
 
     def difference(self) -> list[str]:
         """The lines of a diff: `-` is what the page shows, `+` what was printed, `~` what `...` stands for."""
-        lines = []
+        lines: list[str] = []
+        added: list[str] = []
         for step in self.steps:
             if step.actual is None:
                 lines.append(f"- {step.expected}")
             elif step.expected is None:
-                lines.append(f"+ {step.actual}")
+                # Below all the lines in whose place they stand.
+                added.append(f"+ {step.actual}")
             else:
-                lines.append(f"  {step.expected}")
-            lines += [f"~ {line}" for line in step.covered]
-        return [line.rstrip() for line in lines]
+                lines += [*added, f"  {step.expected}", *(f"~ {line}" for line in step.covered)]
+                added.clear()
+        return [line.rstrip() for line in [*lines, *added]]
 
     def updated(self) -> list[str]:
         """The expected lines brought up to date: each that still matches is kept, with its `...`."""
@@ -105,47 +111,52 @@ def compare(expected: list[str], actual: list[str]) -> Comparison:
         actual: the lines that were printed.
     """
     rows, columns = len(expected), len(actual)
-    # cost[i][j]: how many lines differ at least between expected[i:] and actual[j:].
+    # cost[i][j]: what aligning expected[i:] with actual[j:] costs at least.
     cost = [[0] * (columns + 1) for _ in range(rows + 1)]
     for j in range(columns - 1, -1, -1):
-        cost[rows][j] = cost[rows][j + 1] + 1
+        cost[rows][j] = cost[rows][j + 1] + ADDED
     for i in range(rows - 1, -1, -1):
         wild = expected[i] == ELLIPSIS
         below, here = cost[i + 1], cost[i]
-        here[columns] = below[columns] + (not wild)
+        here[columns] = below[columns] + (0 if wild else MISSING)
         for j in range(columns - 1, -1, -1):
             if wild:
                 here[j] = min(below[j], here[j + 1])
             elif _line_matches(expected[i], actual[j]):
                 here[j] = below[j + 1]
             else:
-                here[j] = min(below[j], here[j + 1]) + 1
+                here[j] = min(below[j + 1] + REPLACED, below[j] + MISSING, here[j + 1] + ADDED)
     return Comparison(tuple(_walk(expected, actual, cost)))
 
 
-def _walk(expected: list[str], actual: list[str], cost: list[list[int]]) -> list[Step]:
-    steps: list[Step] = []
+def _walk(expected: list[str], actual: list[str], cost: list[list[int]]) -> Iterator[Step]:
     i = j = 0
     while i < len(expected) or j < len(actual):
         if i == len(expected):
-            steps.append(Step(i, None, actual[j]))
+            yield Step(i, None, actual[j])
             j += 1
         elif expected[i] == ELLIPSIS:
             start = j
             while j < len(actual) and cost[i][j] != cost[i + 1][j]:
                 j += 1
-            steps.append(Step(i, expected[i], ELLIPSIS, tuple(actual[start:j])))
+            yield Step(i, expected[i], ELLIPSIS, tuple(actual[start:j]))
             i += 1
-        elif j < len(actual) and _line_matches(expected[i], actual[j]):
-            steps.append(Step(i, expected[i], actual[j]))
+        elif j == len(actual):
+            yield Step(i, expected[i], None)
+            i += 1
+        elif _line_matches(expected[i], actual[j]):
+            yield Step(i, expected[i], actual[j])
             i, j = i + 1, j + 1
-        elif j == len(actual) or cost[i + 1][j] <= cost[i][j + 1]:
-            steps.append(Step(i, expected[i], None))
+        elif cost[i][j] == cost[i + 1][j + 1] + REPLACED:
+            yield Step(i, expected[i], None)
+            yield Step(i, None, actual[j])
+            i, j = i + 1, j + 1
+        elif cost[i][j] == cost[i + 1][j] + MISSING:
+            yield Step(i, expected[i], None)
             i += 1
         else:
-            steps.append(Step(i, None, actual[j]))
+            yield Step(i, None, actual[j])
             j += 1
-    return steps
 
 
 def _line_matches(expected: str, actual: str) -> bool:

@@ -30,6 +30,7 @@ DOCS = "docs"
 CONFIGURATION = "mkdocs.yml"
 EXAMPLES = "examples"
 PROOF_PROPERTY = "handbook-proof"
+UPDATE_PROPERTY = "handbook-update"
 
 
 class PageDocument(Document):
@@ -77,7 +78,7 @@ class Handbook:
             path=str(self.docs),
             document_types={".md": PageDocument},
         )
-        self.updates: dict[Path, str] = {}
+        self.updates: dict[str, str] = {}
         self._resources = ExitStack()
         self._server: Server | None = None
         self._renderer: Renderer | None = None
@@ -134,20 +135,22 @@ class Handbook:
         """Note how many of each page's blocks will have their turn."""
         self.left = Counter(item.path for item in items if isinstance(item, BlockItem))
 
-    def had_turn(self, path: Path) -> None:
-        """Note that one of a page's blocks has had its turn; after the last one the page ends."""
-        self.left[path] -= 1
-        if self.left[path] == 0:
-            self._finish(path)
+    def had_turn(self, path: Path) -> str | None:
+        """Note that one of a page's blocks has had its turn; after the last one the page ends.
 
-    def _finish(self, path: Path) -> None:
+        Returns:
+            What became of the page's expected output, once the page has ended and was to be brought up to date.
+        """
+        self.left[path] -= 1
+        run = self._finish(path) if self.left[path] == 0 else None
+        return self._update(path, run) if run is not None and self.updating else None
+
+    def _finish(self, path: Path) -> PageRun | None:
         run = self.documents[path].run
-        if run is None:
-            return
-        self.documents[path].run = None
-        run.close()
-        if self.updating:
-            self.updates[path] = self._update(path, run)
+        if run is not None:
+            self.documents[path].run = None
+            run.close()
+        return run
 
     def _update(self, path: Path, run: PageRun) -> str:
         if any(outcome.status is Status.FAILED for outcome in run.outcomes.values()):
@@ -204,6 +207,8 @@ class ProblemItem(pytest.Item):
 
     def runtest(self) -> None:
         self.user_properties.append((PROOF_PROPERTY, [problem_entry(self.problem)]))
+        if self.config.stash[HANDBOOK].updating:
+            self.user_properties.append((UPDATE_PROPERTY, f"left as it is: line {self.problem.line}"))
         raise BlockError(self.problem.line, self.problem.message)
 
     def reportinfo(self) -> tuple[Path, int, str]:
@@ -335,6 +340,9 @@ def pytest_configure(config: pytest.Config) -> None:
         if config.getoption("numprocesses", None):
             # The workers inherit the server's address from this process's environment.
             _ = handbook.server
+            if handbook.updating:
+                # One process rewrites a page, once all of its blocks have run.
+                config.option.dist = "loadfile"
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> PageFile | None:
@@ -352,7 +360,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item) -> None:
     if isinstance(item, BlockItem):
-        item.config.stash[HANDBOOK].had_turn(item.path)
+        summary = item.config.stash[HANDBOOK].had_turn(item.path)
+        if summary is not None:
+            item.user_properties.append((UPDATE_PROPERTY, summary))
 
 
 class Reporter:
@@ -362,18 +372,19 @@ class Reporter:
         self.handbook = handbook
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.when == "call":
-            for name, entries in report.user_properties:
-                if name == PROOF_PROPERTY:
-                    page = report.nodeid.split("::")[0].removeprefix(f"{DOCS}/")
-                    self.handbook.record.add(page, entries)  # type: ignore[arg-type]
+        page = report.nodeid.split("::")[0]
+        for name, value in report.user_properties:
+            if report.when == "call" and name == PROOF_PROPERTY:
+                self.handbook.record.add(page.removeprefix(f"{DOCS}/"), value)  # type: ignore[arg-type]
+            elif report.when == "teardown" and name == UPDATE_PROPERTY:
+                self.handbook.updates[page] = str(value)
 
     def pytest_sessionfinish(self) -> None:
         self.proof = self.handbook.write_proof()
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         for path, summary in sorted(self.handbook.updates.items()):
-            terminalreporter.write_line(f"{path.relative_to(self.handbook.project)}: {summary}")
+            terminalreporter.write_line(f"{path}: {summary}")
         if self.proof is not None:
             counts = Counter(
                 entry["status"] for entry in self.handbook.record.blocks if entry["kind"] != Kind.OUTPUT.value

@@ -31,7 +31,7 @@ COVERAGE := --cov --cov-branch
 
 help: ## list these commands
 	@:; printf 'Usage: make COMMAND\n\n'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-17s%s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s%s\n", $$1, $$2 }' Makefile
 
 # Silent where there is nothing to do, so that the output of a command is its own.
 environment:

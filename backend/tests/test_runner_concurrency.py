@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from src.db import migration_batch, migration_lock
+from src.db import migration_batch, migration_lock, migration_session
 from src.db.connection import connect
 from src.db.errors import LockTimeoutError
 from src.db.migration_lock import LOCK_KEY
@@ -297,10 +297,10 @@ async def test_the_lock_does_not_last_as_long_as_its_session(database_url: str) 
 async def test_a_server_that_refuses_a_setting_is_migrated_without_it(database_url: str) -> None:
     # Where PostgreSQL cannot look for a client that has gone, it allows no value but 0: like -1 here.
     conn = await connect(database_url)
-    await conn.execute(migration_batch._SETTINGS.replace("'1000'", "'-1'"))
+    await conn.execute(migration_session.settings().replace("'1000'", "'-1'"))
     assert await conn.fetchval("SHOW client_connection_check_interval") == "0"
     assert await conn.fetchval("SHOW lock_timeout") == "500ms"
-    await conn.execute(migration_batch._SETTINGS)
+    await conn.execute(migration_session.settings())
     assert await conn.fetchval("SHOW client_connection_check_interval") == "1s"
     await conn.close()
 

@@ -109,6 +109,15 @@ async def connect(
         raise _refused(database_url, error) from error
 
 
+async def is_pooled(conn: asyncpg.Connection[asyncpg.Record]) -> bool:
+    """Tell whether a pooler such as PgBouncer stands between a connection and the server.
+
+    A pooler gives its clients process numbers of its own. This asks without a prepared statement: in its transaction
+    mode a pooler may send each half of one to another session.
+    """
+    return await conn.execute(f"SELECT WHERE pg_backend_pid() = {conn.get_server_pid()}") != "SELECT 1"
+
+
 async def create_pool(database_url: str, **options: Any) -> asyncpg.Pool[asyncpg.Record]:
     """Open the pool that the backend serves requests from.
 

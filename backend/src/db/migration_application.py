@@ -13,10 +13,12 @@ import asyncpg.pool
 from . import migration_failure as failure
 from .errors import MigrationError
 from .migration_history import mark_migration_applied
+from .migration_session import Turn
 
 if TYPE_CHECKING:
     from .connection import Connection
     from .migration_file import Migration
+    from .migration_session import Session
 
 T = TypeVar("T")
 
@@ -33,8 +35,17 @@ _INVALID_INDEXES = """
 """
 
 
-async def apply(conn: Connection, version: str, migration: Migration) -> None:
+async def apply(conn: Connection, version: str, migration: Migration, session: Session | None = None) -> Turn:
     """Run a loaded migration and record it, as ``migration_runner.apply_migration`` describes.
+
+    Arguments:
+        conn: the connection, outside a transaction where it has a session.
+        version: the text to record.
+        migration: the loaded file.
+        session: the runner's own session, which is left as it was; the caller of ``apply_migration`` looks after its.
+
+    Returns:
+        Whose turn it was: it was applied where it was ours.
 
     Raises:
         MigrationError: one of its subclasses says what is wrong, in which file, and what to do.
@@ -42,21 +53,25 @@ async def apply(conn: Connection, version: str, migration: Migration) -> None:
     joined = bool(await _settled(conn.is_in_transaction()))
     try:
         if not migration.transactional:
-            await _apply_outside(conn, version, migration, joined=joined)
+            await _apply_outside(conn, version, migration, session, joined=joined)
         elif joined:
-            await _apply_inside(conn, version, migration)
+            await _apply_inside(conn, version, migration, session)
         else:
             async with await _settled(conn.transaction()):
-                await _apply_inside(conn, version, migration)
+                turn = await session.claim(conn, version) if session is not None else Turn.OURS
+                if turn is not Turn.OURS:
+                    return turn
+                await _apply_inside(conn, version, migration, session)
     except MigrationError:
         raise
     except (Exception, SystemExit) as error:
         if await _is_lost(conn, error):
             raise failure.connection_lost(error, migration.path) from error
         raise failure.up_failed(migration, error) from error
+    return Turn.OURS
 
 
-async def _apply_inside(conn: Connection, version: str, migration: Migration) -> None:
+async def _apply_inside(conn: Connection, version: str, migration: Migration, session: Session | None) -> None:
     """Run ``up`` and record it in the transaction that the connection is in."""
     # COMMIT AND CHAIN, and COMMIT and BEGIN together, show in nothing but the number of the transaction.
     number = await _transaction_number(conn) if migration.may_end_transaction else None
@@ -72,15 +87,18 @@ async def _apply_inside(conn: Connection, version: str, migration: Migration) ->
     try:
         if number is not None and await _transaction_number(conn) != number:
             raise failure.transaction_ended(migration)
+        if session is not None:
+            await session.restore(conn, migration)
         await _record(conn, version, migration)
     except asyncpg.InFailedSQLTransactionError as error:
         raise failure.error_swallowed(migration, statements.aborted_by) from error
 
 
-async def _apply_outside(conn: Connection, version: str, migration: Migration, *, joined: bool) -> None:
+async def _apply_outside(
+    conn: Connection, version: str, migration: Migration, session: Session | None, *, joined: bool
+) -> None:
     """Run ``up`` as the connection is, and record it if it left the database in order."""
-    before = await conn.fetch(_INVALID_INDEXES)
-    old = {row["name"] for row in before}
+    old = {row["name"] for row in await _invalid_indexes(conn)}
     with _Statements.of(conn, wanted=True) as statements:
         try:
             await migration.up(conn)
@@ -89,12 +107,14 @@ async def _apply_outside(conn: Connection, version: str, migration: Migration, *
                 raise
             if await _settled(conn.is_in_transaction()):
                 await conn.execute("ROLLBACK")
-            left = [row["name"] for row in await conn.fetch(_INVALID_INDEXES) if row["name"] not in old]
+            left = [row["name"] for row in await _invalid_indexes(conn) if row["name"] not in old]
             raise failure.up_failed(migration, error, left) from error
     if not joined and await _settled(conn.is_in_transaction()):
         await conn.execute("ROLLBACK")
         raise failure.transaction_left_open(migration)
-    invalid = await conn.fetch(_INVALID_INDEXES)
+    if session is not None:
+        await session.restore(conn, migration)
+    invalid = await _invalid_indexes(conn)
     left = [row["name"] for row in invalid if row["name"] not in old]
     if left:
         raise failure.indexes_left(migration, left)
@@ -107,7 +127,14 @@ async def _apply_outside(conn: Connection, version: str, migration: Migration, *
             migration.path.name,
             ", ".join(row["name"] for row in invalid),
         )
-    await _record(conn, version, migration)
+    async with await _settled(conn.transaction()):
+        await _record(conn, version, migration)
+
+
+async def _invalid_indexes(conn: Connection) -> list[asyncpg.Record]:
+    # In a transaction, within which a pooler does not change the session.
+    async with await _settled(conn.transaction()):
+        return await conn.fetch(_INVALID_INDEXES)
 
 
 async def _record(conn: Connection, version: str, migration: Migration) -> None:

@@ -27,6 +27,19 @@ if TYPE_CHECKING:
 
 _SHOWN_SQL = 200
 
+# What to do about an error, by its SQLSTATE.
+_REMEDIES = {
+    "25001": "Let it run outside a transaction: set transactional = False in its file, and put nothing else there.",
+    "25006": "The server is read-only: a standby, perhaps. Let DATABASE_URL name the primary.",
+    "26000": "A pooler in transaction mode sends each half of a prepared statement to another session. Start with a"
+    " DATABASE_URL that names the server itself.",
+    "40P01": "Two sessions waited for each other, and PostgreSQL ended this one. Start again.",
+    "42501": "Grant the role of DATABASE_URL that right, or start once with the owner.",
+    "53100": "The server's disk is full. Make room on it, and start again.",
+    "57014": "Either statement_timeout ran out, which SET LOCAL statement_timeout = 0 in the migration lifts,"
+    " or somebody cancelled the statement. Start again.",
+}
+
 
 def is_lost(error: BaseException) -> bool:
     """Tell whether an error of asyncpg's is the end of its connection."""
@@ -67,6 +80,7 @@ def up_failed(migration: Migration, error: BaseException, left: Iterable[str] = 
         *_labelled("SQL", _sql(error)),
         f"    SQLSTATE: {error.sqlstate}",
         outcome,
+        *filter(None, [_REMEDIES.get(error.sqlstate or "")]),
     ]
     return MigrationSqlError(
         "\n".join(text),

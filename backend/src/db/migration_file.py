@@ -33,6 +33,11 @@ _NAME = re.compile(r"([0-9]+)_.+\.py")
 _ENDS_TRANSACTION = re.compile(rb"\b(?:commit|rollback|abort|end)\b", re.IGNORECASE)
 # Without one of these words no Python catches an exception, itself or through something that it uses.
 _CATCHES = re.compile(rb"except|import")
+# Without one of these words a migration leaves the settings of its session as they are, unless what it imports, reads
+# from a file or calls in the database changes them. In vain it costs a round trip.
+_CHANGES_SESSION = re.compile(
+    rb"\b(?:set|set_config|reset|discard|temp|temporary|import|open|do|call)\b", re.IGNORECASE
+)
 _MUST_DEFINE_UP = "must define an async up(conn) function"
 
 
@@ -97,8 +102,8 @@ def get_migration_files(directory: str | os.PathLike[str] = MIGRATIONS_DIRECTORY
 class Migration(NamedTuple):
     """The loaded content of one migration file.
 
-    ``may_end_transaction`` tells whether a word in its text may end a transaction in SQL, and ``may_catch`` whether its
-    Python may catch an exception.
+    ``may_end_transaction`` tells whether a word in its text may end a transaction in SQL, ``may_catch`` whether its
+    Python may catch an exception, and ``may_change_session`` whether it may leave settings or temporary tables behind.
     """
 
     path: Path
@@ -106,6 +111,7 @@ class Migration(NamedTuple):
     transactional: bool
     may_end_transaction: bool
     may_catch: bool
+    may_change_session: bool
 
 
 class Source:
@@ -117,7 +123,7 @@ class Source:
         MigrationLoadError: the file cannot be read or does not parse.
     """
 
-    __slots__ = ("code", "may_catch", "may_end_transaction", "path")
+    __slots__ = ("code", "may_catch", "may_change_session", "may_end_transaction", "path")
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -134,6 +140,7 @@ class Source:
             raise MigrationLoadError(f"does not parse: {text}", file=path, line=line) from error
         self.may_end_transaction = _ENDS_TRANSACTION.search(content) is not None
         self.may_catch = _CATCHES.search(content) is not None
+        self.may_change_session = _CHANGES_SESSION.search(content) is not None
 
 
 class loaded:  # noqa: N801 - used as a function, like contextlib.closing
@@ -190,7 +197,7 @@ def _migration(source: Source, module: ModuleType) -> Migration:
     transactional = getattr(module, "transactional", True)
     if not isinstance(transactional, bool):
         raise MigrationLoadError(f"transactional must be True or False, not {transactional!r}.", file=path)
-    return Migration(path, up, transactional, source.may_end_transaction, source.may_catch)
+    return Migration(path, up, transactional, source.may_end_transaction, source.may_catch, source.may_change_session)
 
 
 def line_in(path: Path, traceback: TracebackType | None) -> int | None:

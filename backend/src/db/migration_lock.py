@@ -62,20 +62,36 @@ async def one_runner(conn: Connection) -> AsyncIterator[None]:
     inside PostgreSQL holds a snapshot, and a CREATE INDEX CONCURRENTLY of the lock's holder would wait for that
     snapshot for ever. Between two tries this connection has no transaction and no snapshot.
     """
-    started = time.monotonic()
-    pause, report_at = FIRST_PAUSE, started + REPORT_AFTER
+    queue = Queue()
     while not await conn.fetchval("SELECT pg_try_advisory_lock($1)", LOCK_KEY):
-        if time.monotonic() >= report_at:
-            report_at += REPORT_EVERY
-            holders = _sessions(await conn.fetch(_HOLDERS))
-            logger.warning("waiting for the migration lock, held by %s", holders or "a session that has just ended")
-        await asyncio.sleep(jittered(pause))
-        pause = min(2 * pause, LAST_PAUSE)
+        await queue.wait(conn)
     try:
         yield
     finally:
         if not conn.is_closed():
             await conn.execute(f"SELECT pg_advisory_unlock({LOCK_KEY})")
+
+
+class Queue:
+    """The wait for the migration lock: growing pauses, and a word in the log when it is long."""
+
+    def __init__(self) -> None:
+        self._pause = FIRST_PAUSE
+        self._report_at = time.monotonic() + REPORT_AFTER
+
+    async def wait(self, conn: Connection) -> None:
+        """Wait until it is time to ask for the lock again.
+
+        Arguments:
+            conn: a connection outside a transaction, to see who has the lock.
+        """
+        if time.monotonic() >= self._report_at:
+            self._report_at += REPORT_EVERY
+            async with conn.transaction():
+                holders = _sessions(await conn.fetch(_HOLDERS))
+            logger.warning("waiting for the migration lock, held by %s", holders or "a session that has just ended")
+        await asyncio.sleep(jittered(self._pause))
+        self._pause = min(2 * self._pause, LAST_PAUSE)
 
 
 async def blockers(conn: Connection, pid: int) -> str:

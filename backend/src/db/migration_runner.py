@@ -6,6 +6,7 @@ one transaction. A file that sets ``transactional = False`` runs outside a trans
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from .connection import connect
+from .connection import connect, is_pooled
 from .migration_file import MIGRATIONS_DIRECTORY, get_migration_files, loaded, version_order
 from .migration_history import (
     ensure_migrations_table,
@@ -72,8 +73,7 @@ async def run_migrations(database_url: str, *, directory: str | os.PathLike[str]
     nothing is pending, no lock is taken and nobody waits.
 
     Arguments:
-        database_url: ``postgresql://user:password@host:port/database``. Behind PgBouncer it has to be a pool in session
-            mode, because the lock belongs to the session.
+        database_url: ``postgresql://user:password@host:port/database``, of the server or of a PgBouncer in front of it.
         directory: where the migration files are.
 
     Returns:
@@ -86,14 +86,21 @@ async def run_migrations(database_url: str, *, directory: str | os.PathLike[str]
     files = get_migration_files(directory)
     conn = await connect(database_url)
     try:
-        applied = await history(conn)
+        pooled = await is_pooled(conn)
+        if pooled:
+            # A prepared statement that is kept has a name, and other clients of the pooler use the same names.
+            await conn.close()
+            conn = await connect(database_url, statement_cache_size=0)
+        async with conn.transaction() if pooled else contextlib.nullcontext():
+            applied = await history(conn)
         if applied is not None:
             _warn_of_unknown(applied, files)
             if not pending(applied, files):
                 return []
-        from .migration_batch import apply_pending  # noqa: PLC0415 - see above
+        from .migration_batch import apply_pending, apply_pending_through_pooler  # noqa: PLC0415 - see above
 
-        return await apply_pending(conn, database_url, files)
+        apply_all = apply_pending_through_pooler if pooled else apply_pending
+        return await apply_all(conn, database_url, files)
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
         from .migration_failure import database_failed  # noqa: PLC0415 - see above
 

@@ -5,7 +5,8 @@ Two ratios of medians are printed, and the exit status is 1 when one is over its
 - applying 1,000 small migrations, to a loop that sends the same statements in the same transactions;
 - a start with nothing pending at 1,000 applied, to a process that connects and asks for the versions.
 
-The processes of the two sides take turns, so that whatever else the machine does burdens both alike.
+The server is the embedded one, as the backend starts it for development: what is committed is on the disk. The
+processes of the two sides take turns, so that whatever else the machine does burdens both alike.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ sys.path.insert(0, str(BACKEND))
 
 import asyncpg  # noqa: E402 - the import root has to be set first
 
-from src.db.server import throwaway  # noqa: E402 - the import root has to be set first
+from src.db.server import development  # noqa: E402 - the import root has to be set first
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -114,10 +115,14 @@ def compare(label: str, limit: float, ours: list[float], bare: list[float]) -> b
 
 def main() -> int:
     """Measure both ratios and return the exit status."""
-    with tempfile.TemporaryDirectory() as name, throwaway() as server:
-        os.environ.update(server.environment)
-        directory = Path(name)
-        write_migrations(directory)
+    # Python keeps the bytecode of what it imports, which asyncpg's was kept by its installation.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    with (
+        tempfile.TemporaryDirectory() as data,
+        development(Path(data)) as server,
+        tempfile.TemporaryDirectory() as name,
+    ):
+        write_migrations(Path(name))
         ours, bare = [], []
         for _ in range(APPLY_ROUNDS):
             with fresh_database(server.url) as url:

@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> int:
         settings = Settings.from_environment()
         program = _program()
         with database_server(settings.database_url, settings.data) as database_url:
-            url, password = _split_password(database_url())
+            url, password = split_password(database_url())
             # psql has a use of its own for Ctrl-C.
             signal.signal(signal.SIGINT, lambda *_: None)
             status = subprocess.call(  # noqa: S603 - psql
@@ -50,7 +50,7 @@ def _program() -> str:
         return found
 
 
-def _split_password(database_url: str) -> tuple[str, dict[str, str]]:
+def split_password(database_url: str) -> tuple[str, dict[str, str]]:
     """Return a URL without its password, which every user can read in a list of processes, and a variable with it."""
     parts = urlsplit(database_url)
     if parts.password is None:

@@ -1,0 +1,64 @@
+"""A throw-away copy of a database's schema, without its rows."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+from ..migration_batch import LOCK_TIMEOUT
+from ..psql import split_password
+from ..server import ServerError, binary, throwaway
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class CopyError(Exception):
+    """The schema cannot be copied; the text says why."""
+
+
+@contextlib.contextmanager
+def schema_copy(database_url: str) -> Iterator[str]:
+    """Start a throw-away server with a copy of a database's schema, and give the URL of the copy.
+
+    The copy belongs to one role, and nobody is granted anything in it. It is gone when the context ends.
+
+    Arguments:
+        database_url: what to copy.
+
+    Raises:
+        CopyError: PostgreSQL's programs are not installed, or the schema cannot be read or made anew.
+    """
+    url, password = split_password(database_url)
+    try:
+        dump = _run(
+            [
+                str(binary("pg_dump")),
+                *("--schema-only", "--no-owner", "--no-privileges", f"--lock-wait-timeout={LOCK_TIMEOUT}"),
+                *("--dbname", url),
+            ],
+            password,
+        )
+        with throwaway() as server:
+            copy = server.url()
+            psql = [str(binary("psql")), "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--dbname", copy]
+            _run(psql, server.environment, dump)
+            yield copy
+    except ServerError as error:
+        raise CopyError(str(error)) from error
+
+
+def _run(command: list[str], variables: dict[str, str], text: str | None = None) -> str:
+    ended = subprocess.run(  # noqa: S603 - PostgreSQL's own programs
+        command,
+        input=text,
+        capture_output=True,
+        encoding="utf-8",
+        env={**os.environ, "PGCLIENTENCODING": "UTF8", **variables},
+        check=False,
+    )
+    if ended.returncode:
+        raise CopyError(ended.stderr.strip())
+    return ended.stdout

@@ -223,6 +223,7 @@ def test_a_served_page_is_proven_again_when_it_is_saved(project: Project) -> Non
             saved = time.monotonic()
             wait_for(f"{address}/.proof?page=garden.md", lambda text: "-    7\\n+    1" in text, 10)
             failed = time.monotonic() - saved
+            time.sleep(0.5)  # for the report on the terminal, which the next save would cut short
             # A page that cannot be read does not end the server, and says what is wrong.
             project.write("garden.md", GARDEN + "\n```pyhton\nx\n```\n")
             wait_for(f"{address}/.proof?page=garden.md", lambda text: "unknown language" in text, 10)

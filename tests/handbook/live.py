@@ -58,9 +58,11 @@ class Prover:
             # Whatever happens, the copy of this process must not go on as if it were this process.
             try:
                 status = _prove(present)
+            except KeyboardInterrupt:
+                status = int(pytest.ExitCode.INTERRUPTED)
             except BaseException:
                 traceback.print_exc()
-                status = 1
+                status = int(pytest.ExitCode.INTERNAL_ERROR)
             os._exit(status)
 
     def poll(self) -> None:

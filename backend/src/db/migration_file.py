@@ -29,15 +29,15 @@ Up: TypeAlias = "Callable[[Connection], Awaitable[object]]"
 MIGRATIONS_DIRECTORY = Path(__file__).with_name("migrations")
 
 _NAME = re.compile(r"([0-9]+)_.+\.py")
-# The SQL that ends a transaction has one of these words in it; a comment may too, which costs two round trips.
-_ENDS_TRANSACTION = re.compile(rb"\b(?:commit|rollback|abort|end)\b", re.IGNORECASE)
+# The words of a file, in lower case, tell what it cannot do; to be told too much costs a round trip or two.
+_SEPARATORS = bytes(byte if chr(byte).isalnum() or byte in b"_" else 32 for byte in range(256))
+# The SQL that ends a transaction has one of these words in it; a comment may too.
+_ENDS_TRANSACTION = frozenset(b"commit rollback abort end".split())
 # Without one of these words no Python catches an exception, itself or through something that it uses.
-_CATCHES = re.compile(rb"except|import")
-# Without one of these words a migration leaves the settings of its session as they are, unless what it imports, reads
-# from a file or calls in the database changes them. In vain it costs a round trip.
-_CHANGES_SESSION = re.compile(
-    rb"\b(?:set|set_config|reset|discard|temp|temporary|import|open|do|call)\b", re.IGNORECASE
-)
+_CATCHES = frozenset(b"except import __import__".split())
+# Without one of these words a migration leaves the settings of its session as they are, unless a function that it calls
+# in the database changes them.
+_CHANGES_SESSION = frozenset(b"set set_config reset discard temp temporary import __import__ open do call".split())
 _MUST_DEFINE_UP = "must define an async up(conn) function"
 
 
@@ -138,9 +138,11 @@ class Source:
             line, shown = getattr(error, "lineno", None), (getattr(error, "text", None) or "").strip()
             text = "\n    ".join(filter(None, [str(getattr(error, "msg", error)), shown]))
             raise MigrationLoadError(f"does not parse: {text}", file=path, line=line) from error
-        self.may_end_transaction = _ENDS_TRANSACTION.search(content) is not None
-        self.may_catch = _CATCHES.search(content) is not None
-        self.may_change_session = _CHANGES_SESSION.search(content) is not None
+        # Not a regular expression, which takes many times as long.
+        words = content.lower().translate(_SEPARATORS).split()
+        self.may_end_transaction = not _ENDS_TRANSACTION.isdisjoint(words)
+        self.may_catch = not _CATCHES.isdisjoint(words)
+        self.may_change_session = not _CHANGES_SESSION.isdisjoint(words)
 
 
 class loaded:  # noqa: N801 - used as a function, like contextlib.closing

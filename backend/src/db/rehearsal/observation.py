@@ -39,11 +39,9 @@ async def state_of(conn: Connection, *, in_transaction: bool) -> State:
         conn: the session; what its transaction did counts.
         in_transaction: whether the migration runs in that transaction.
     """
-    # First the locks: to read the schema takes some, and lets them go again.
     locks = await held(conn, await conn.fetchval("SELECT pg_backend_pid()"))
     relations = await relations_of(conn, in_transaction=in_transaction)
-    async with conn.transaction():
-        return State(locks, relations, await schema_of(conn))
+    return State(locks, relations, await schema_of(conn))
 
 
 def fill_in(report: MigrationReport, before: State, after: State) -> None:

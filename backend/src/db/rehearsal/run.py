@@ -89,7 +89,8 @@ async def _rehearse(conn: asyncpg.Connection[asyncpg.Record], database_url: str,
     applied = await history(conn)
     waiting = pending(applied or [], files)
     version = conn.get_server_version()
-    rehearsal = Rehearsal(f"{version.major}.{version.minor}", len(waiting))
+    # asyncpg gives the 6 of 18.6 as micro.
+    rehearsal = Rehearsal(f"{version.major}.{version.micro}", len(waiting))
     if waiting:
         rehearsal.reports = await _on_database_with_retries(conn, waiting, is_new=applied is None)
         failed = any(report.error for report in rehearsal.reports)

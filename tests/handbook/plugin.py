@@ -48,6 +48,11 @@ class PageDocument(Document):
                 document.add(region)
         return document
 
+    @cached_property
+    def by_id(self) -> dict[str, Example]:
+        """The blocks as Sybil's examples."""
+        return {example.parsed.id: example for example in self.examples()}
+
     def evaluate_block(self, example: Example) -> None:
         """The evaluator of every region: Sybil hands over the example, the page's run does the work."""
         assert self.run is not None
@@ -127,7 +132,7 @@ class Handbook:
         if document.run is None:
             path = Path(document.path)
             name = "-".join(path.relative_to(self.docs).with_suffix("").parts)
-            workspace = Workspace(self.project, self.server, document.page.database, name)
+            workspace = Workspace(self.project, lambda: self.server, document.page.database, name)
             document.run = PageRun(path, document.page.blocks, workspace, self.updating)
         return document.run
 
@@ -258,8 +263,7 @@ class BlockItem(SybilItem):
         document = self.example.document
         assert isinstance(document, PageDocument)
         run = handbook.run_of(document)
-        examples = {example.parsed.id: example for example in document.examples()}
-        outcome = run.reach(self.block, lambda block: examples[block.id].evaluate())
+        outcome = run.reach(self.block, lambda block: document.by_id[block.id].evaluate())
         self.user_properties.append((PROOF_PROPERTY, entries_of(self.block, outcome)))
         if outcome.status is Status.NOT_RUN:
             raise pytest.skip.Exception(f"not run: {self.block.reason}", _use_item_location=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
+import re
 import sys
 import traceback
 import warnings
@@ -29,7 +30,7 @@ NEVER_AWAITED = "was never awaited"
 # Those that Python leaves out unless it is told otherwise.
 SILENT_WARNINGS = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
 # What the namespace offers without the page having made it.
-CONNECTION = "conn"
+CONNECTION = re.compile(r"\bconn\b")
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def run_python(block: Block, page: Path, workspace: Workspace) -> str:
     rewrite_asserts(tree, block.text.encode())
     with _capture(block) as printed:
         try:
-            _execute(compile(tree, str(page), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), workspace, tree)
+            _execute(compile(tree, str(page), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), workspace, block.text)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # SystemExit too: what ends the reader's Python is a failure here
@@ -92,7 +93,7 @@ def run_session(block: Block, page: Path, workspace: Workspace, check: Callable[
             try:
                 for statement in tree.body:
                     code = compile(ast.Interactive([statement]), str(page), "single", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-                    _execute(code, workspace, tree)
+                    _execute(code, workspace, exchange.source)
             except KeyboardInterrupt:
                 raise
             except BaseException as error:
@@ -178,8 +179,8 @@ def parse(source: str, line: int, page: Path) -> ast.Module:
     return tree
 
 
-def _execute(code: CodeType, workspace: Workspace, tree: ast.Module) -> None:
-    if any(isinstance(node, ast.Name) and node.id == CONNECTION for node in ast.walk(tree)):
+def _execute(code: CodeType, workspace: Workspace, source: str) -> None:
+    if CONNECTION.search(source):
         workspace.connect()
     if code.co_flags & CO_COROUTINE:
         workspace.runner.run(_await(code, workspace.namespace))

@@ -6,7 +6,7 @@ import re
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -24,6 +24,9 @@ from handbook.workspace import Workspace
 # The ways in which Python comes to the page's database. A page with none of them, and no other kind of block that
 # could use it, costs no database.
 REACHES_DATABASE = re.compile(r"\b(conn|src|asyncpg|environ|getenv|subprocess)\b")
+# Python that has none of these computes and prints: it can reach no file, variable, module or process.
+REACHES_OUT = re.compile(r"\b(import|open|exec|eval|compile|breakpoint|input|conn)\b|__")
+COMPUTES = {Kind.PYTHON, Kind.PYCON, Kind.DATA}
 USES_DATABASE = {Kind.SQL, Kind.CONSOLE, Kind.BASH}
 
 
@@ -79,6 +82,7 @@ class PageRun:
         self._waiting = [block for block in self.blocks if block.kind is not Kind.SHOWN]
         self._failed: Block | None = None
         self._uses_database = any(_uses_database(block) for block in self._waiting)
+        self._uses_workspace = any(_uses_workspace(block) for block in self._waiting)
 
     def reach(self, block: Block, evaluate: Callable[[Block], None]) -> Outcome:
         """Run the blocks of the page up to this one, those that have not run yet, and say what became of it.
@@ -116,7 +120,7 @@ class PageRun:
         try:
             if self._uses_database:
                 _ = self.workspace.database_url
-            with self.workspace.active(), _time_limit(block):
+            with self.workspace.active() if self._uses_workspace else nullcontext(), _time_limit(block):
                 self._printed = self._run(block)
         except DatabaseError as error:
             message = str(error).split("\n")
@@ -166,6 +170,11 @@ def _uses_database(block: Block) -> bool:
     if block.reason is not None:
         return False
     return block.kind in USES_DATABASE or REACHES_DATABASE.search(block.text) is not None
+
+
+def _uses_workspace(block: Block) -> bool:
+    """Whether a block could tell that it runs in a workspace; a page without such blocks is not given one."""
+    return block.reason is None and (block.kind not in COMPUTES or REACHES_OUT.search(block.text) is not None)
 
 
 @contextmanager

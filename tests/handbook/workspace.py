@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,13 +41,13 @@ class Workspace:
 
     Args:
         project: the checkout.
-        server: where the page's database is made.
+        serve: gives the server where the page's database is made, once it is needed.
         template: the database it is made from, `migrated` or `empty`.
         name: what the name of its directory starts with.
     """
 
     project: Path
-    server: Server
+    serve: Callable[[], Server]
     template: str
     name: str
     namespace: dict[str, Any] = field(default_factory=lambda: {"__name__": "__main__"})
@@ -59,6 +59,11 @@ class Workspace:
     _handlers: list[logging.Handler] = field(default_factory=list)
     _port: int | None = None
     _has_processes: bool = False
+
+    @property
+    def server(self) -> Server:
+        """The server where the page's database is made, and with whose run the page's directory goes."""
+        return self.serve()
 
     @property
     def directory(self) -> Path:
@@ -141,23 +146,23 @@ class Workspace:
         """
         backend = str(self.directory / "backend")
         before, outside, path = Path.cwd(), self._pop_modules(set()), sys.path[:]
-        names, environment, processes = set(sys.modules), dict(os.environ), _processes.count
+        names, processes = set(sys.modules), _processes.count
         root = logging.getLogger()
         handlers, root.handlers[:] = root.handlers[:], self._handlers
         level = root.level
         sys.modules.update(self._modules)
         sys.path.insert(0, backend)
-        _change_environment({PAGE: str(self.directory), **(self.variables() if self.database else {}), **self._changes})
+        variables = {PAGE: str(self.directory), **(self.variables() if self.database else {}), **self._changes}
+        environment = dict(os.environ)
+        _change_environment(variables)
         os.chdir(self.directory)
         try:
             yield
         finally:
             os.chdir(before)
-            self._changes = {
-                name: os.environ.get(name)
-                for name in {*os.environ, *environment}
-                if os.environ.get(name) != environment.get(name)
-            }
+            now = dict(os.environ)
+            names_of_variables = now.keys() | environment.keys()
+            self._changes = {n: now.get(n) for n in names_of_variables if now.get(n) != environment.get(n)}
             _change_environment({name: environment.get(name) for name in self._changes})
             sys.path[:] = path
             self._handlers, root.handlers[:] = root.handlers[:], handlers

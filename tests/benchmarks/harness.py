@@ -1,0 +1,125 @@
+"""What the harness costs: a page's database, and running blocks as against plain test functions.
+
+.venv/bin/python tests/benchmarks/harness.py
+
+Prints each figure beside its bound, and ends with status 1 where one is missed. Processes are timed as a whole, the
+kinds in turn, and medians are compared.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / name) for name in ("tests", "backend", "docs/hooks")]
+
+import asyncpg  # noqa: E402 - below the paths that the next ones are found on
+
+from handbook.database import Server, serve  # noqa: E402
+from inner import Project  # noqa: E402
+
+DATABASE_BOUND = 0.030  # seconds for a page's database: creation, connection and drop
+FUNCTIONS_BOUND = 1.3  # times what the same bodies take as test functions
+GROWTH_BOUND = 12.0  # times what a tenth of the blocks takes
+BLOCKS_A_PAGE = 20
+ROUNDS = 5
+BODY = "value_{n} = {n} + 1\nassert value_{n} == {n} + 1\n"
+
+
+def main() -> int:
+    with serve() as server, tempfile.TemporaryDirectory() as scratch:
+        server.drop(server.create("migrated"))
+        database = statistics.median(seconds(lambda: use_database(server)) for _ in range(50))
+        small = Project(Path(scratch) / "small")
+        write_pages(small, 50)
+        write_functions(small, 50)
+        large = Project(Path(scratch) / "large")
+        write_pages(large, 500)
+        run(small, "docs")
+        blocks, functions = [], []
+        for _ in range(ROUNDS):
+            blocks.append(seconds(lambda: run(small, "docs")))
+            functions.append(seconds(lambda: run(small, "functions")))
+        many = [seconds(lambda: run(large, "docs")) for _ in range(3)]
+    few, plain, more = (statistics.median(times) for times in (blocks, functions, many))
+    return report(
+        ("a page's database", f"{database * 1000:.1f} ms", database, DATABASE_BOUND, "30 ms"),
+        (
+            "1,000 blocks on 50 pages, as against test functions",
+            f"{few / plain:.2f} times ({few:.2f} s, {plain:.2f} s)",
+            few / plain,
+            FUNCTIONS_BOUND,
+            "1.3 times",
+        ),
+        (
+            "10,000 blocks on 500 pages, as against 1,000",
+            f"{more / few:.2f} times ({more:.2f} s)",
+            more / few,
+            GROWTH_BOUND,
+            "12 times",
+        ),
+    )
+
+
+def report(*figures: tuple[str, str, float, float, str]) -> int:
+    """Print each figure: what it is of, its text, its value, its bound, and the bound's text."""
+    missed = 0
+    for name, text, value, bound, bound_text in figures:
+        kept = value <= bound
+        missed += not kept
+        print(f"{name}: {text}; {'within' if kept else 'MORE THAN'} {bound_text}")  # noqa: T201 - a command
+    return int(missed > 0)
+
+
+def seconds(action: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
+
+
+def use_database(server: Server) -> None:
+    """Make a page's database, connect to it, close the connection and drop it."""
+
+    async def connect(url: str) -> None:
+        await (await asyncpg.connect(url)).close()
+
+    name = server.create("migrated")
+    asyncio.run(connect(server.url(name)))
+    server.drop(name)
+
+
+def bodies(page: int) -> list[str]:
+    first = page * BLOCKS_A_PAGE
+    return [BODY.format(n=number) for number in range(first, first + BLOCKS_A_PAGE)]
+
+
+def write_pages(project: Project, count: int) -> None:
+    for page in range(count):
+        blocks = "\n".join(f"Some words.\n\n```python\n{body}```\n" for body in bodies(page))
+        project.write(f"page-{page:03}.md", f"# Page {page}\n\n{blocks}")
+
+
+def write_functions(project: Project, count: int) -> None:
+    (project.directory / "functions").mkdir()
+    for page in range(count):
+        functions = []
+        for number, body in enumerate(bodies(page)):
+            indented = "".join(f"    {line}\n" for line in body.splitlines())
+            functions.append(f"def test_{number}():\n{indented}")
+        (project.directory / "functions" / f"test_page_{page:03}.py").write_text("\n\n".join(functions))
+
+
+def run(project: Project, what: str) -> None:
+    ended = project.pytest("-q", what)
+    if ended.status != 0:
+        sys.exit(ended.output)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

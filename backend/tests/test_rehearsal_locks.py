@@ -1,4 +1,4 @@
-"""The locks, rewrites and scans that a rehearsal reports, against what PostgreSQL's documentation says of each statement.
+"""The locks, rewrites and scans that a rehearsal reports, against what PostgreSQL's manual says of each statement.
 
 The page is that of the manual: https://www.postgresql.org/docs/current/PAGE.html.
 """
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from src.db.rehearsal.run import rehearse
+from src.db.rehearsal.execution import rehearse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -189,15 +189,11 @@ async def reported(url: str, directory: Path) -> list[MigrationReport]:
     return rehearsal.reports
 
 
-@pytest.mark.parametrize(("page", "sql", "expected"), LOCKS, ids=[sql[:60] for _, sql, _ in LOCKS])
+@pytest.mark.parametrize("row", LOCKS, ids=[sql[:60] for _, sql, _ in LOCKS])
 async def test_the_lock_is_that_of_the_manual(
-    database_url: str,
-    write: Callable[[str, str], Path],
-    tmp_path: Path,
-    page: str,
-    sql: str,
-    expected: dict[str, str],
+    database_url: str, write: Callable[[str, str], Path], tmp_path: Path, row: tuple[str, str, dict[str, str]]
 ) -> None:
+    page, sql, expected = row
     write("001_it.py", sql)
     [report] = await reported(database_url, tmp_path)
     assert {lock.name: lock.mode for lock in report.locks} == expected, page
@@ -214,16 +210,11 @@ async def test_the_locks_outside_a_transaction_are_those_of_the_manual(
     assert found == [locks for _, _, locks in LOCKS_OUTSIDE]
 
 
-@pytest.mark.parametrize(("page", "sql", "rewritten", "scanned"), WORK, ids=[f"{sql[:60]}" for _, sql, _, _ in WORK])
-async def test_what_is_rewritten_and_scanned_is_what_the_manual_says(  # noqa: PLR0913 - a row of the table
-    database_url: str,
-    write: Callable[[str, str], Path],
-    tmp_path: Path,
-    page: str,
-    sql: str,
-    rewritten: set[str],
-    scanned: set[str],
+@pytest.mark.parametrize("row", WORK, ids=[sql[:60] for _, sql, _, _ in WORK])
+async def test_what_is_rewritten_and_scanned_is_what_the_manual_says(
+    database_url: str, write: Callable[[str, str], Path], tmp_path: Path, row: tuple[str, str, set[str], set[str]]
 ) -> None:
+    page, sql, rewritten, scanned = row
     write("001_it.py", sql)
     [report] = await reported(database_url, tmp_path)
     found = {rewrite.name for rewrite in report.rewrites}

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from ..interruption import run_until_signalled
 from .condition import condition
+from .execution import rehearse
 from .report import as_json
-from .run import rehearse
 from .text import lines_of
 
 if TYPE_CHECKING:

@@ -58,6 +58,16 @@ async def rolled_back(conn: asyncpg.Connection[asyncpg.Record]) -> AsyncIterator
             await conn.execute(_READ_ONLY.format("off"))
 
 
+async def is_guarded(conn: Connection) -> bool:
+    """Tell whether the connection is still in the transaction of ``rolled_back``.
+
+    Raises:
+        asyncpg.InFailedSQLTransactionError: it is, and the transaction has failed.
+    """
+    guarded: bool = await conn.fetchval("SELECT to_regclass('pg_temp.plantops_rehearsal') IS NOT NULL")
+    return guarded
+
+
 async def check_deferred(conn: Connection) -> None:
     """Check the deferred constraints as COMMIT does.
 

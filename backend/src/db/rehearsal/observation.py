@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import asyncpg
 
-from .guard import check_deferred
+from .guard import check_deferred, is_guarded
 from .lock import Held, held, locks_of, weakness
 from .relation import Relations, relations_of, rewrites_between, rows_between, scans_between
 from .schema import Schema, changes_between, schema_of
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from ..migration_file import Migration
     from .report import MigrationReport
 
-# asyncpg asks for types that it does not know yet, with a query that has this name in it.
-_OF_ASYNCPG = "typeinfo_tree"
+# asyncpg asks for types that it does not know yet, with a query that has the first of these in it, and puts the
+# just-in-time compiler off meanwhile.
+_OF_ASYNCPG = ("typeinfo_tree", "set_config('jit', ")
 
 LockHolders = dict[tuple[int, str], str]
 """The version of the migration that took each lock first."""
@@ -67,7 +68,7 @@ class Recorder:
         self._conn.remove_query_logger(self._note)
 
     def _note(self, record: asyncpg.connection.LoggedQuery) -> None:
-        if _OF_ASYNCPG not in record.query:
+        if not any(sign in record.query for sign in _OF_ASYNCPG):
             self._report.statements.append(record.query)
 
 
@@ -85,7 +86,7 @@ def observed(migration: Migration, report: MigrationReport, holders: LockHolders
         before = await state_of(conn, in_transaction=True)
         with Recorder(conn, report):
             await migration.up(conn)
-        if not await _goes_on(conn):
+        if not await _goes_on(conn, guarded=guarded):
             return  # the runner says what is wrong
         after = await state_of(conn, in_transaction=True)
         if guarded:
@@ -103,12 +104,11 @@ def observed(migration: Migration, report: MigrationReport, holders: LockHolders
     return migration._replace(up=up)
 
 
-async def _goes_on(conn: Connection) -> bool:
-    """Tell whether the connection is in a transaction that has not failed."""
+async def _goes_on(conn: Connection, *, guarded: bool) -> bool:
+    """Tell whether the connection is in the transaction that it was in, and that has not failed."""
     if not conn.is_in_transaction():
         return False
     try:
-        await conn.execute("SELECT")
+        return not guarded or await is_guarded(conn)
     except asyncpg.InFailedSQLTransactionError:
         return False
-    return True

@@ -108,25 +108,30 @@ async def relations_of(conn: Connection, *, in_transaction: bool) -> Relations:
 
 def rewrites_between(before: Relations, after: Relations) -> list[Rewrite]:
     """Return what has another file than before. Indexes are known by name: ALTER TABLE makes new ones."""
-    old_indexes = {relation.name: relation for relation in before.values() if "index" in relation.kind}
+    indexes = {relation.name: relation for relation in before.values() if relation.table}
     found = []
-    for number, relation in after.items():
-        if "index" in relation.kind:
-            old, how = old_indexes.get(relation.name), REBUILT
-        else:
-            # ALTER TABLE reads what it writes anew, TRUNCATE reads nothing. REFRESH reads other tables.
-            old = before.get(number)
-            reads = old is not None and (relation.scans > old.scans or relation.kind == "materialized view")
-            how = REWRITTEN if reads else TRUNCATED
-        if old is not None and old.file != relation.file:
-            found.append(Rewrite(relation.name, relation.kind, how))
-    # A truncated table's indexes are empty files as well; only what has content is rebuilt.
-    truncated = {
-        number for number, relation in after.items() if Rewrite(relation.name, relation.kind, TRUNCATED) in found
-    }
-    tables = {relation.name: relation.table for relation in after.values()}
-    found = [rewrite for rewrite in found if tables[rewrite.name] not in truncated]
-    return sorted(found, key=lambda rewrite: (rewrite.how == REBUILT, rewrite.name))
+    truncated = set()
+    for number, relation in sorted(after.items(), key=lambda item: (item[1].table > 0, item[1].name)):
+        old = indexes.get(relation.name) if relation.table else before.get(number)
+        if old is None or old.file == relation.file or relation.table in truncated:
+            continue
+        how = REBUILT if relation.table else REWRITTEN
+        if not relation.table and _was_truncated(number, old, after):
+            how = TRUNCATED
+            truncated.add(number)
+        found.append(Rewrite(relation.name, relation.kind, how))
+    return found
+
+
+def _was_truncated(number: int, old: Relation, after: Relations) -> bool:
+    """Tell whether a table with a new file was truncated.
+
+    TRUNCATE reads the table once for each index, which it builds on the empty file; what writes a table anew reads it
+    once more. A migration that truncates a table and reads it as well is taken for one that writes it anew.
+    """
+    new = after[number]
+    builds = sum(relation.table == number for relation in after.values())
+    return new.kind == "table" and new.scans - old.scans <= builds
 
 
 def scans_between(before: Relations, after: Relations) -> list[Scan]:

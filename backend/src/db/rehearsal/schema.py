@@ -43,7 +43,8 @@ _SCHEMA = f"""
             pg_get_partkeydef(pg_class.oid),
             pg_get_expr(relpartbound, pg_class.oid),
             'with ' || array_to_string(reloptions, ', '),
-            CASE WHEN relkind IN ('v', 'm') THEN regexp_replace(pg_get_viewdef(pg_class.oid), '\\s+', ' ', 'g') END,
+            CASE WHEN relkind IN ('v', 'm')
+                THEN btrim(regexp_replace(pg_get_viewdef(pg_class.oid), '\\s+', ' ', 'g')) END,
             (SELECT format_type(seqtypid, NULL) FROM pg_sequence WHERE seqrelid = pg_class.oid)
         ),
         0

@@ -33,7 +33,7 @@ def lines_of(rehearsal: Rehearsal) -> Iterator[str]:
         yield from _wrapped(f"Note: {note}", width=WIDTH)
     not_run = rehearsal.pending - len(rehearsal.reports)
     if not_run:
-        yield f"Not rehearsed: {_count(not_run, 'pending migration')} after this."
+        yield f"Not rehearsed: {_count(not_run, 'pending migration')}."
     yield from _wrapped(_NOTHING_REMAINS, width=WIDTH)
 
 
@@ -88,7 +88,7 @@ def _changes(changes: Sequence[Change]) -> list[str]:
 
 def _findings(findings: Sequence[Finding] | None) -> list[str]:
     if findings is None:
-        return ["not installed"]
+        return ["not checked"]
     lines: list[str] = []
     for finding in findings:
         lines += _wrapped(f"{finding.rule}: {finding.message}", indent="  ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_AND_CHAIN = re.compile(rb"\band\s+chain\b", re.IGNORECASE)
 _LOCK_NOT_AVAILABLE = "55P03"
 
 # A rehearsal that is killed must not keep its locks until its statement ends. Some systems cannot look for a client.
@@ -49,6 +51,9 @@ _SETTINGS = f"""
 _OUTSIDE = "It has transactional = False, so it cannot be rolled back."
 _AFTER = "It comes after {}, which did not run on the database."
 _REFUSED = "The rehearsal made that COMMIT or ROLLBACK fail: nothing of it is kept."
+_CHAINS = (
+    "its SQL says AND CHAIN, which would take it out of the transaction that the rehearsal rolls back: it is not run."
+)
 _HELD = (
     "a lock that is 'held since' an earlier migration is one that this migration may or may not take. PostgreSQL shows"
     " no lock twice, and a copy of the schema, which would tell, cannot be had: {}"
@@ -146,6 +151,9 @@ async def _on_database(
                     if not migration.transactional:
                         break
                     reports.append(report)
+                    # The transaction after ROLLBACK AND CHAIN is not read-only, and could be committed.
+                    if _AND_CHAIN.search(path.read_bytes()):
+                        raise TransactionEndedError(_CHAINS, file=path)
                     await apply(conn, version, observed(migration, report, holders, guarded=True))
             except MigrationError as error:
                 if isinstance(error, TransactionEndedError):

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -348,6 +349,7 @@ def test_an_empty_database_stays_empty(rehearse: Rehearse, write: Write) -> None
     "sql",
     [
         "CREATE TABLE left_behind (); COMMIT",
+        "CREATE TABLE left_behind (); ROLLBACK",
         "ROLLBACK; CREATE TABLE left_behind ()",
         "ROLLBACK; BEGIN READ WRITE; CREATE TABLE left_behind ()",
         "CREATE TABLE left_behind (); COMMIT; CREATE TABLE left_behind_too ()",
@@ -399,6 +401,20 @@ LOCKED = """
 """
 
 
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_rehearsal_that_is_told_to_end_leaves_no_lock(
+    garden: Rehearse, write: Write, tmp_path: Path, number: signal.Signals, status: int
+) -> None:
+    write("002_it.py", "LOCK TABLE plants; SELECT pg_sleep(60)")
+    command = [sys.executable, "-m", "src.db", "rehearse", "--directory", str(tmp_path), "--database-url", garden.url]
+    with subprocess.Popen(command, cwd=BACKEND, stderr=subprocess.DEVNULL) as process:
+        wait_for(lambda: garden.value(LOCKED))
+        process.send_signal(number)
+    assert process.returncode == status
+    assert not garden.value(LOCKED)
+    assert garden.value("SELECT pg_try_advisory_lock($1)", LOCK_KEY)
+
+
 def wait_for(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 20
     while not condition():
@@ -418,6 +434,15 @@ def test_no_runner_works_meanwhile(garden: Rehearse, write: Write) -> None:
     )
     garden()
     assert garden.status == 0
+
+
+SWALLOWS = """
+    async def up(conn):
+        try:
+            await conn.execute("SELECT * FROM nothing")
+        except Exception:
+            pass
+"""
 
 
 # On a copy.
@@ -535,6 +560,12 @@ def test_a_migration_that_fails_on_the_copy(garden: Rehearse, write: Write) -> N
     assert [migration["error"]["code"] for migration in report["migrations"]] == ["PM07"]
 
 
+def test_a_swallowed_error_on_the_copy(garden: Rehearse, write: Write) -> None:
+    write("002_it.py", "transactional = False\n\nasync def up(conn):\n    pass\n")
+    write("003_it.py", SWALLOWS)
+    assert garden.json()["migrations"][1]["error"]["code"] == "PM10"
+
+
 def test_a_migration_that_leaves_a_transaction_open_on_the_copy(garden: Rehearse, write: Write) -> None:
     write("002_it.py", "transactional = False\n\nasync def up(conn):\n    await conn.execute('BEGIN')\n")
     assert garden.json()["migrations"][0]["error"]["code"] == "PM09"
@@ -585,16 +616,7 @@ def test_a_failing_migration_as_json(garden: Rehearse, write: Write) -> None:
 
 
 def test_a_swallowed_error(garden: Rehearse, write: Write) -> None:
-    write(
-        "002_it.py",
-        """
-        async def up(conn):
-            try:
-                await conn.execute("SELECT * FROM nothing")
-            except Exception:
-                pass
-        """,
-    )
+    write("002_it.py", SWALLOWS)
     assert garden.json()["migrations"][0]["error"]["code"] == "PM10"
 
 

@@ -109,6 +109,6 @@ async def _goes_on(conn: Connection, *, guarded: bool) -> bool:
     if not conn.is_in_transaction():
         return False
     try:
-        return not guarded or await is_guarded(conn)
+        return await is_guarded(conn) or not guarded
     except asyncpg.InFailedSQLTransactionError:
         return False

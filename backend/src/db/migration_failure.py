@@ -46,7 +46,8 @@ def is_lost(error: BaseException) -> bool:
     if isinstance(error, asyncpg.PostgresError):
         fatal = getattr(error, "severity_en", None) in {"FATAL", "PANIC"}
         return fatal or isinstance(error, asyncpg.PostgresConnectionError)
-    return False
+    # asyncpg's own confusion when the server's farewell comes between two questions.
+    return isinstance(error, asyncpg.InternalClientError)
 
 
 def connection_lost(error: BaseException, path: Path | None = None) -> ConnectionLostError:

@@ -101,7 +101,7 @@ async def run_migrations(database_url: str, *, directory: str | os.PathLike[str]
 
         apply_all = apply_pending_through_pooler if pooled else apply_pending
         return await apply_all(conn, database_url, files)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
         from .migration_failure import database_failed  # noqa: PLC0415 - see above
 
         raise database_failed(error, closed=conn.is_closed()) from error

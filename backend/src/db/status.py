@@ -48,7 +48,7 @@ async def _applied(database_url: str) -> dict[str, datetime | None]:
             if not await conn.fetchval(_EXISTS):
                 return {}
             return {row["version"]: row["applied_at"] for row in await conn.fetch(_HISTORY)}
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
         from .migration_failure import database_failed  # noqa: PLC0415 - needed in trouble only
 
         raise database_failed(error, closed=conn.is_closed()) from error

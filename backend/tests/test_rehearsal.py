@@ -22,6 +22,7 @@ from src.db.command import main
 from src.db.migration_lock import LOCK_KEY
 from src.db.rehearsal import execution
 from src.db.rehearsal.schema import schema_of
+from src.db.rehearsal.text import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -104,7 +105,7 @@ def garden(rehearse: Rehearse) -> Rehearse:
 
 
 def timeless(text: str) -> str:
-    return re.sub(r"(?m)^(\S+\.py)  \d+ ms$", r"\1  N ms", text)
+    return re.sub(r"(?m)^(\S+\.py)  [\d.]+ ms$", r"\1  N ms", text)
 
 
 # What is reported.
@@ -175,9 +176,16 @@ Everything was rolled back. Nothing remains in the database but the values that 
     )
 
 
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.00042, "0.4 ms"), (0.0123, "12 ms"), (0.9, "900 ms"), (12.34, "12.3 s")]
+)
+def test_a_duration_is_written_with_what_counts(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
 def test_a_long_migration_is_timed_in_seconds(garden: Rehearse, write: Write) -> None:
     write("002_wait.py", "SELECT pg_sleep(1)")
-    assert garden().startswith("002_wait.py  1.0 s\n")
+    assert re.match(r"002_wait\.py  1\.\d s\n", garden())
 
 
 def test_the_report_as_json(garden: Rehearse, write: Write) -> None:

@@ -38,7 +38,7 @@ def lines_of(rehearsal: Rehearsal) -> Iterator[str]:
 
 
 def _migration(report: MigrationReport) -> Iterator[str]:
-    time = "on a copy" if report.seconds is None else f"{duration(report.seconds)}"
+    time = "on a copy" if report.seconds is None else duration(report.seconds)
     yield f"{report.path.name}  {time}"
     if report.on_copy is not None:
         yield from _section("note", _wrapped(f"{report.on_copy} It ran on a copy of the schema, which has no rows."))
@@ -123,5 +123,8 @@ def _count(number: int, noun: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a duration in the unit that reads best."""
-    return f"{1000 * seconds:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+    """Return a duration with two digits or more, in the unit that reads best."""
+    if seconds >= 1:
+        return f"{seconds:.1f} s"
+    milliseconds = 1000 * seconds
+    return f"{milliseconds:.0f} ms" if milliseconds >= 10 else f"{milliseconds:.1f} ms"  # noqa: PLR2004 - two digits

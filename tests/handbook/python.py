@@ -53,7 +53,7 @@ def run_python(block: Block, page: Path, workspace: Workspace) -> str:
     with _capture(block) as printed:
         try:
             _execute(compile(tree, str(page), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), workspace, block.text)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, BlockError):  # the run is interrupted, or the block's time is up
             raise
         except BaseException as error:  # SystemExit too: what ends the reader's Python is a failure here
             raise failure(error, page, block.first_line, printed.getvalue()) from None
@@ -71,7 +71,7 @@ def run_file(block: Block, page: Path, target: Path) -> None:
         try:
             namespace = {"__name__": target.stem, "__file__": str(target)}
             exec(compile(tree, str(page), "exec"), namespace)  # noqa: S102 - running the page is what this is for
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, BlockError):  # the run is interrupted, or the block's time is up
             raise
         except BaseException as error:  # SystemExit too: what ends the reader's Python is a failure here
             raise failure(error, page, block.first_line, printed.getvalue()) from None
@@ -94,7 +94,7 @@ def run_session(block: Block, page: Path, workspace: Workspace, check: Callable[
                 for statement in tree.body:
                     code = compile(ast.Interactive([statement]), str(page), "single", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
                     _execute(code, workspace, exchange.source)
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, BlockError):  # the run is interrupted, or the block's time is up
                 raise
             except BaseException as error:
                 print(HEADER, f"  {ELLIPSIS}", *_message(error), sep="\n", file=printed)

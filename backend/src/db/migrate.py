@@ -118,8 +118,8 @@ class _Progress:
     def __init__(self, stream: TextIO, *, shown: bool) -> None:
         self._stream = stream
         self.shown = shown
-        self._text = ""
-        self._started = 0.0
+        self._text = "connecting"
+        self._started = time.monotonic()
 
     def show(self, text: str) -> None:
         """Show a text from now on."""
@@ -128,17 +128,15 @@ class _Progress:
         self._draw()
 
     def clear(self) -> None:
-        """Take the line away."""
-        if self._text:
-            self._text = ""
+        """Make room for another line; what is shown is shown again below it, unless something else is."""
+        if self.shown:
             self._write("")
 
     async def tick(self) -> None:
         """Keep the time on the line going."""
-        while True:
+        while self.shown:
             await asyncio.sleep(_TICK)
-            if self._text:
-                self._draw()
+            self._draw()
 
     def _draw(self) -> None:
         seconds = int(time.monotonic() - self._started)

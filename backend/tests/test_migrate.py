@@ -1,0 +1,157 @@
+"""The command ``migrate``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import pty
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from src.db.command import main
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from handbook.database import Server
+
+BACKEND = Path(__file__).resolve().parents[1]
+
+
+def test_a_line_a_migration(database_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    level = logging.getLogger("src.db.migration_runner").level
+    assert main(["migrate", "--database-url", database_url]) == 0
+    output = capsys.readouterr()
+    lines = output.out.splitlines()
+    assert len(lines) == 6
+    assert re.fullmatch(r"applied 001_create_plants\.py in \d+ ms", lines[0])
+    assert output.err == ""
+    assert main(["migrate", "--database-url", database_url, "--wait", "5"]) == 0
+    assert capsys.readouterr().out == "No pending migrations\n"
+    assert logging.getLogger("src.db.migration_runner").level == level
+
+
+def test_json_and_warnings(
+    migrated_url: str, tmp_path: Path, write: Callable[[str, str], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write("007_x.py", "SELECT 1")
+    arguments = ["migrate", "--json", "--database-url", migrated_url, "--directory", str(tmp_path)]
+    assert main(arguments) == 0
+    output = capsys.readouterr()
+    assert json.loads(output.out) == {"applied": ["007"]}
+    assert output.err.startswith("warning: the database has had migrations that this code has no file for: 001, ")
+    assert main(arguments) == 0
+    assert json.loads(capsys.readouterr().out) == {"applied": []}
+
+
+def test_a_failure(
+    migrated_url: str, tmp_path: Path, write: Callable[[str, str], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write("007_x.py", "SELECT 1 / 0")
+    assert main(["migrate", "--database-url", migrated_url, "--directory", str(tmp_path)]) == 1
+    assert "\n007_x.py, line 2: division by zero\n" in capsys.readouterr().err
+
+
+def test_progress_on_a_terminal(
+    postgres: Server, database_url: str, tmp_path: Path, write: Callable[[str, str], Path]
+) -> None:
+    write("001_x.py", "SELECT 1")
+    write("002_slow.py", "SELECT pg_sleep(1.7)")
+    here, there = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "src.db", "migrate", "--directory", str(tmp_path)],
+        cwd=BACKEND,
+        env={**os.environ, **postgres.environment, "DATABASE_URL": database_url, "COLUMNS": "80"},
+        stdout=there,
+        stderr=there,
+    ) as process:
+        os.close(there)
+        shown = b""
+        try:
+            while chunk := os.read(here, 4096):
+                shown += chunk
+        except OSError:  # what Linux says at the end of a terminal
+            pass
+    os.close(here)
+    assert process.returncode == 0
+    text = shown.decode()
+    assert "\r\033[Kapplying 001_x.py (1 of 2)" in text
+    assert "\r\033[Kapplying 002_slow.py (2 of 2), 1 s" in text
+    assert re.search(r"\r\033\[Kapplied 002_slow\.py in \d+ ms\r\n\r\033\[K$", text)
+
+
+def listener() -> socket.socket:
+    """Return a socket with a port of its own, on which nothing answers yet."""
+    reserved = socket.socket()
+    reserved.bind(("127.0.0.1", 0))
+    return reserved
+
+
+def test_waiting_for_a_server_that_starts(migrated_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A port answers after a while, and passes on what it gets to the server."""
+
+    async def relay(reserved: socket.socket) -> None:
+        async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while data := await reader.read(65536):
+                writer.write(data)
+            writer.close()
+
+        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            their_reader, their_writer = await asyncio.open_unix_connection(path)
+            await asyncio.gather(copy(reader, their_writer), copy(their_reader, writer))
+
+        async with await asyncio.start_server(connected, sock=reserved):
+            while not finished.is_set():  # noqa: ASYNC110 - an event of another thread
+                await asyncio.sleep(0.02)
+
+    def late() -> None:
+        time.sleep(0.7)
+        asyncio.run(relay(reserved))
+
+    host = migrated_url.partition("?host=")[2]
+    if not host:
+        pytest.skip("the server of TEST_DATABASE_URL has no socket to relay to")
+    path = f"{host}/.s.PGSQL.5432"
+    finished = threading.Event()
+    with listener() as reserved:
+        port = reserved.getsockname()[1]
+        thread = threading.Thread(target=late)
+        thread.start()
+        try:
+            name = migrated_url.partition("?")[0].rpartition("/")[2]
+            url = f"postgresql://plantops@127.0.0.1:{port}/{name}?sslmode=disable"
+            assert main(["migrate", "--wait", "30", "--database-url", url]) == 0
+        finally:
+            finished.set()
+            thread.join()
+    output = capsys.readouterr()
+    assert output.out == "No pending migrations\n"
+    place = f"127.0.0.1:{port}, database {name}"
+    assert output.err == f"waiting up to 30 s: cannot connect to {place}: nothing answers at that address.\n"
+
+
+def test_waiting_in_vain(capsys: pytest.CaptureFixture[str]) -> None:
+    with listener() as reserved:
+        port = reserved.getsockname()[1]
+        started = time.monotonic()
+        assert main(["migrate", "--wait", "0.6", "--database-url", f"postgresql://127.0.0.1:{port}/x"]) == 1
+        assert 0.6 < time.monotonic() - started < 10
+    assert "nothing answers at that address.\nStart PostgreSQL" in capsys.readouterr().err
+
+
+def test_no_wait_for_what_time_does_not_mend(database_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    url = database_url.replace("/handbook_", "/no_such_", 1)
+    started = time.monotonic()
+    assert main(["migrate", "--wait", "60", "--database-url", url]) == 1
+    assert time.monotonic() - started < 10
+    assert "the server has no such database" in capsys.readouterr().err

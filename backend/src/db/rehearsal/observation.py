@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import asyncpg
 
 from .guard import check_deferred, is_guarded
-from .lock import Held, held, locks_of, weakness
+from .lock import Held, held, locks_of
 from .relation import Relations, relations_of, rewrites_between, rows_between, scans_between
 from .schema import Schema, changes_between, schema_of
 
@@ -97,7 +97,6 @@ def observed(migration: Migration, report: MigrationReport, holders: LockHolders
         for version in sorted(set(holders.values())):
             earlier = {lock for lock in before.locks if holders.get(lock) == version}
             report.locks += locks_of(earlier, before.relations, version)
-        report.locks.sort(key=weakness)
         for lock in taken:
             holders[lock] = report.version
 

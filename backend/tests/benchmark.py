@@ -1,9 +1,10 @@
 """Measure the migration runner against bare asyncpg, in whole processes; ``make bench`` runs it.
 
-Two ratios of medians are printed, and the exit status is 1 when one is over its limit:
+Ratios of medians are printed, and the exit status is 1 when one is over its limit:
 
 - applying 1,000 small migrations, to a loop that sends the same statements in the same transactions;
-- a start with nothing pending at 1,000 applied, to a process that connects and asks for the versions.
+- a start with nothing pending at 1,000 applied, to a process that connects and asks for the versions;
+- the commands ``migrate`` and ``status`` there, to the same process.
 
 The server is the embedded one, as the backend starts it for development: what is committed is on the disk. The
 processes of the two sides take turns, so that whatever else the machine does burdens both alike.
@@ -37,6 +38,7 @@ APPLY_ROUNDS = 7
 START_ROUNDS = 21
 APPLY_LIMIT = 1.15
 START_LIMIT = 1.2
+STATUS_LIMIT = 2.0
 
 RUNNER = """
 import asyncio, sys
@@ -71,6 +73,13 @@ asyncio.run(main())
 """
 
 
+COMMAND = """
+import sys
+from src.db.command import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
 def write_migrations(directory: Path) -> None:
     """Write the migrations whose statements ``BARE_APPLY`` sends."""
     for number in range(1, MIGRATIONS + 1):
@@ -83,7 +92,7 @@ def write_migrations(directory: Path) -> None:
 def seconds(code: str, *arguments: str) -> float:
     """Run a program in a new interpreter and return how long it took."""
     started = time.perf_counter()
-    subprocess.run([sys.executable, "-c", code, *arguments], check=True, cwd=BACKEND)
+    subprocess.run([sys.executable, "-c", code, *arguments], check=True, cwd=BACKEND, stdout=subprocess.DEVNULL)
     return time.perf_counter() - started
 
 
@@ -114,7 +123,7 @@ def compare(label: str, limit: float, ours: list[float], bare: list[float]) -> b
 
 
 def main() -> int:
-    """Measure both ratios and return the exit status."""
+    """Measure the ratios and return the exit status."""
     # Python keeps the bytecode of what it imports, which asyncpg's was kept by its installation.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     with (
@@ -130,14 +139,22 @@ def main() -> int:
             with fresh_database(server.url) as url:
                 ours.append(seconds(RUNNER, url, name))
         applied = compare(f"{MIGRATIONS} migrations", APPLY_LIMIT, ours, bare)
-        ours, bare = [], []
+        ours, bare, migrate, status = [], [], [], []
         with fresh_database(server.url) as url:
             seconds(RUNNER, url, name)
+            place = ("--database-url", url, "--directory", name)
             for _ in range(START_ROUNDS):
                 bare.append(seconds(BARE_START, url))
                 ours.append(seconds(RUNNER, url, name))
-        started = compare("a start with nothing pending", START_LIMIT, ours, bare)
-    return 0 if applied and started else 1
+                migrate.append(seconds(COMMAND, "migrate", *place))
+                status.append(seconds(COMMAND, "status", *place))
+        within = [
+            applied,
+            compare("a start with nothing pending", START_LIMIT, ours, bare),
+            compare("migrate with nothing pending", START_LIMIT, migrate, bare),
+            compare(f"status of {MIGRATIONS} migrations", STATUS_LIMIT, status, bare),
+        ]
+    return 0 if all(within) else 1
 
 
 if __name__ == "__main__":

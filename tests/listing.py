@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from handbook.block import Block
+from handbook.items import EXAMPLES
 from handbook.page import Page
-from handbook.plugin import EXAMPLES, HANDBOOK
+from handbook.suite import HANDBOOK
 
 # What differs from run to run, and from one Python to the next.
 OUTSIDE = r'File "(?!PROJECT/).*\n'

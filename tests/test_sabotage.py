@@ -36,7 +36,7 @@ SABOTAGES = {
         "test_the_comparison_tells_what_differs",
     ),
     "the evaluator does nothing": Sabotage(
-        "plugin",
+        "suite",
         "def evaluate_block(self, example: Example) -> None:",
         "return",
         "test_the_evaluator_runs_every_kind_of_block",
@@ -48,7 +48,7 @@ SABOTAGES = {
         "test_the_evaluator_runs_every_kind_of_block",
     ),
     "the parser returns no blocks": Sabotage(
-        "plugin",
+        "suite",
         "def parse(self, document: Document) -> Iterable[Region]:",
         "document.page = Page(); self.documents[Path(document.path)] = document; return",
         "test_the_parser_finds_every_block",

@@ -23,7 +23,7 @@ from types import FrameType
 
 import pytest
 
-from handbook import lint, plugin  # noqa: F401 - loaded once here, for every run that is forked from this process
+from handbook import plugin, suite  # noqa: F401 - loaded once here, for every run that is forked from this process
 from handbook.database import serve
 from handbook.record import backend_digest, stale_pages
 
@@ -99,7 +99,7 @@ def _prove(pages: Sequence[str]) -> int:
 
 def watched(project: Path) -> Iterator[tuple[Path, int]]:
     """The pages of a checkout, each with the time of its last change in nanoseconds."""
-    for page in (project / plugin.DOCS).rglob("*.md"):
+    for page in (project / suite.DOCS).rglob("*.md"):
         with contextlib.suppress(FileNotFoundError):
             yield page, page.stat().st_mtime_ns
 
@@ -142,7 +142,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with serve():
         prover = Prover(project)
-        stale = [str(page) for page in stale_pages(project, plugin.pages_of(project))]
+        stale = [str(page) for page in stale_pages(project, suite.pages_of(project))]
         if stale:
             say(f"{len(stale)} pages have no proof of their present text, so their blocks run first.")
             subprocess.run(

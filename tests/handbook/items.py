@@ -1,0 +1,152 @@
+"""Test items: a file for each page, an item for each block, and what a person reads of one that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from _pytest._code import Traceback
+from sybil.integration.pytest import SybilFile, SybilItem
+
+from handbook.block import Block
+from handbook.failure import BlockError
+from handbook.lint import lintable
+from handbook.page import Problem
+from handbook.record import entries_of, problem_entry
+from handbook.run import PageRun, Status
+from handbook.suite import HANDBOOK, PageDocument
+
+EXAMPLES = "examples"
+# What an item tells the process that reports: with xdist, another one than it runs in.
+PROOF_PROPERTY = "handbook-proof"
+UPDATE_PROPERTY = "handbook-update"
+
+
+class PageFile(SybilFile):
+    """One page."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        handbook = self.config.stash[HANDBOOK]
+        document = handbook.sybil.parse(self.path)
+        self.documents.append(document)
+        assert isinstance(document, PageDocument)
+        for problem in document.page.problems:
+            yield ProblemItem.from_parent(self, name=f"line {problem.line}", problem=problem)
+        if not document.page.problems:
+            for example in document.examples():
+                yield BlockItem.from_parent(self, sybil=handbook.sybil, example=example)
+            if any(lintable(block) for block in document.page):
+                yield ExamplesItem.from_parent(self, name=EXAMPLES)
+
+
+class ProblemItem(pytest.Item):
+    """Something that keeps a page from being tested; it fails."""
+
+    def __init__(self, *, problem: Problem, **keywords: Any) -> None:
+        super().__init__(**keywords)
+        self.problem = problem
+
+    def runtest(self) -> None:
+        self.user_properties.append((PROOF_PROPERTY, [problem_entry(self.problem)]))
+        if self.config.stash[HANDBOOK].updating:
+            self.user_properties.append((UPDATE_PROPERTY, f"left as it is: line {self.problem.line}"))
+        raise BlockError(self.problem.line, self.problem.message)
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        return self.path, self.problem.line - 1, self.nodeid
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str:
+        return f"{_place(self, self.problem.line)}: {self.problem.message}"
+
+
+class ExamplesItem(pytest.Item):
+    """What the linters say of a page's code."""
+
+    def runtest(self) -> None:
+        found = self.config.stash[HANDBOOK].findings.get(self.path, [])
+        if found:
+            raise BlockError(found[0].line, f"{len(found)} findings", [f"{f.line}: {f}" for f in found])
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        return self.path, 0, self.nodeid
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        if not isinstance(excinfo.value, BlockError):
+            return super().repr_failure(excinfo, style)
+        place = self.path.relative_to(self.config.rootpath)
+        return "\n".join(f"{place}:{detail}" for detail in excinfo.value.details)
+
+
+class BlockItem(SybilItem):
+    """One block of a page."""
+
+    @property
+    def block(self) -> Block:
+        block: Block = self.example.parsed
+        return block
+
+    def request_fixtures(self, names: Iterable[str]) -> None:
+        """Blocks ask for no fixtures; what they share is the page workspace."""
+
+    def setup(self) -> None:
+        """Nothing to fill in: see `request_fixtures`."""
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        return self.path, self.block.line - 1, self.nodeid
+
+    def runtest(self) -> None:
+        handbook = self.config.stash[HANDBOOK]
+        document = self.example.document
+        assert isinstance(document, PageDocument)
+        run = handbook.run_of(document)
+        outcome = run.reach(self.block, lambda block: document.by_id[block.id].evaluate())
+        self.user_properties.append((PROOF_PROPERTY, entries_of(self.block, outcome)))
+        if outcome.status is Status.NOT_RUN:
+            raise pytest.skip.Exception(f"not run: {self.block.reason}", _use_item_location=True)
+        if outcome.blocked_by is not None:
+            self._not_reached(run, outcome.blocked_by)
+        if outcome.failure is not None:
+            raise outcome.failure
+
+    def _not_reached(self, run: PageRun, blocker: Block) -> None:
+        """A block that is not reached fails in the place of the one that failed, where that one has no report."""
+        selected = {item.name for item in self.session.items if item.path == self.path}
+        failure = run.outcomes[blocker.id].failure
+        if blocker.id not in selected and failure is not None:
+            raise failure
+        reason = f"not reached: {_place(self, failure.line if failure else blocker.line)} failed"
+        raise pytest.skip.Exception(reason, _use_item_location=True)
+
+    def _traceback_filter(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Traceback:
+        """Every frame: what is no `BlockError` comes from outside the block, where Sybil's filter finds no frame."""
+        return excinfo.traceback
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        if isinstance(excinfo.value, BlockError):
+            return "\n".join(report(self, excinfo.value))
+        return pytest.Item.repr_failure(self, excinfo, style)
+
+
+def report(item: BlockItem, failure: BlockError) -> Iterator[str]:
+    """What a person reads of a failure: where, what, the block, what differs, and what to do."""
+    document = item.example.document
+    assert isinstance(document, PageDocument)
+    # Not always the item's own: a block above it may have failed in its place.
+    block = [block for block in document.page if block.line <= failure.line][-1]
+    yield f"{_place(item, failure.line)}: {failure.summary}"
+    yield ""
+    for number, line in enumerate(block.text.split("\n"), block.first_line):
+        yield f"{'>' if number == failure.line else ' '} {number:4} | {line}".rstrip()
+    if failure.details:
+        yield ""
+        yield from (f"    {line}".rstrip() for line in failure.details)
+    yield ""
+    yield f"Run it again:  .venv/bin/pytest '{item.path.relative_to(item.config.rootpath)}::{block.id}'"
+    if failure.outdated:
+        yield f"If what was printed is right:  make update-docs PAGE={item.path.relative_to(item.config.rootpath)}"
+
+
+def _place(item: pytest.Item, line: int) -> str:
+    return f"{item.path.relative_to(item.config.rootpath)}:{line}"

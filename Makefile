@@ -26,7 +26,7 @@ WORKERS := -n auto --maxprocesses 8
 COVERAGE := --cov --cov-branch
 
 .DEFAULT_GOAL := help
-.PHONY: help setup environment serve check site lint test docs-test update-docs bench restart-backend stop-backend logs psql \
+.PHONY: help setup environment serve check site lint test docs-test update-docs bench bench-handbook restart-backend stop-backend logs psql \
 	status migrate rehearse migration seal verify-migrations lock screenshot clean
 
 help: ## list these commands
@@ -84,6 +84,9 @@ update-docs: environment ## write what the blocks print into the pages
 
 bench: environment ## time the migration runner against bare asyncpg
 	@$(ALONE) $(PY) backend/tests/benchmark.py
+
+bench-handbook: environment ## time the harness and the marks against their bounds
+	@$(ALONE) $(PY) tests/benchmarks/harness.py && $(PY) tests/benchmarks/site.py
 
 restart-backend: environment ## start the backend anew, wait until it is ready
 	@$(ALONE) cd backend && exec $(PY) -m src.service restart

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -143,6 +142,8 @@ class _Progress:
         self._write(f"{self._text}, {seconds} s" if seconds else self._text)
 
     def _write(self, text: str) -> None:
+        import shutil  # noqa: PLC0415 - needed on a terminal only, and slow to import
+
         width = shutil.get_terminal_size().columns - 1
         self._stream.write(f"\r\033[K{text[:width]}")
         self._stream.flush()

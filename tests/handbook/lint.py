@@ -7,16 +7,16 @@ A page that shows an unsafe way on purpose names the rule in a comment above the
 from __future__ import annotations
 
 import ast
+import io
 import json
-import os
 import re
+import shlex
 import subprocess
 import sys
-import tempfile
+import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from handbook.block import Block, Kind
 from handbook.failure import BlockError
@@ -171,25 +171,21 @@ def _literal(node: ast.expr) -> str | None:
     return None
 
 
-def _memory() -> str | None:
-    """Where many small files cost little; None for the usual place."""
-    return next((place for place in ("/dev/shm",) if os.access(place, os.W_OK | os.X_OK)), None)  # noqa: S108 - below it
-
-
 def _ruff(texts: list[str]) -> Iterator[tuple[int, int, str, str, str]]:
     """Ruff's findings: the text's number, the line in it from 0, and the tool, rule and message."""
     if not texts:
         return
-    with tempfile.TemporaryDirectory(dir=_memory()) as directory:
-        for number, text in enumerate(texts):
-            (Path(directory) / f"{number}.py").write_text(text, encoding="utf-8")
-        ruff = [sys.executable, "-m", "ruff"]
-        checked = _run([*ruff, "check", "--isolated", "--no-cache", *ARGUMENTS, "--output-format", "json", directory])
-        for entry in json.loads(checked):
-            rule = entry["code"] or "invalid-syntax"
-            yield int(Path(entry["filename"]).stem), entry["location"]["row"] - 1, RUFF, rule, entry["message"]
-        formatted = _run([*ruff, "format", "--isolated", "--no-cache", "--line-length", "120", "--diff", directory])
-        yield from _differences(formatted)
+    files = {f"{number}.py": text for number, text in enumerate(texts)}
+    ruff = [sys.executable, "-m", "ruff"]
+    checked, formatted = _run(
+        files,
+        [*ruff, "check", "--isolated", "--no-cache", *ARGUMENTS, "--output-format", "json"],
+        [*ruff, "format", "--isolated", "--no-cache", "--line-length", "120", "--diff"],
+    )
+    for entry in json.loads(checked):
+        rule = entry["code"] or "invalid-syntax"
+        yield int(Path(entry["filename"]).stem), entry["location"]["row"] - 1, RUFF, rule, entry["message"]
+    yield from _differences(formatted)
 
 
 def _differences(diff: str) -> Iterator[tuple[int, int, str, str, str]]:
@@ -212,26 +208,55 @@ def _differences(diff: str) -> Iterator[tuple[int, int, str, str, str]]:
 
 def _squawk(snippets: list[Snippet]) -> Iterator[tuple[int, int, str, str, str]]:
     """Squawk's findings, as those of ruff."""
-    with tempfile.TemporaryDirectory(dir=_memory()) as directory:
-        for number, snippet in enumerate(snippets):
-            (Path(directory) / f"{number}.sql").write_text(snippet.text, encoding="utf-8")
-        for in_transaction in (False, True):
-            names = [
-                f"{number}.sql" for number, snippet in enumerate(snippets) if snippet.in_transaction is in_transaction
-            ]
-            if not names:
-                continue
-            squawk = [str(Path(sys.executable).with_name("squawk")), "--reporter", "json"]
-            squawk += ["--pg-version", OLDEST_POSTGRESQL, *(f"--exclude={rule}" for rule in NOT_NEEDED)]
-            squawk += ["--assume-in-transaction"] if in_transaction else []
-            for entry in json.loads(_run([*squawk, *names], directory)):
-                message = " ".join(filter(None, (entry["message"], entry["help"])))
-                yield int(Path(entry["file"]).stem), entry["line"], SQUAWK, entry["rule_name"], message
+    for in_transaction in (False, True):
+        chosen = [number for number, snippet in enumerate(snippets) if snippet.in_transaction is in_transaction]
+        if not chosen:
+            continue
+        files = {f"{number}.sql": snippets[number].text for number in chosen}
+        squawk = [str(Path(sys.executable).with_name("squawk")), "--reporter", "json"]
+        squawk += ["--pg-version", OLDEST_POSTGRESQL, *(f"--exclude={rule}" for rule in NOT_NEEDED)]
+        squawk += ["--assume-in-transaction"] if in_transaction else []
+        (checked,) = _run(files, [*squawk, "*.sql"])
+        for entry in json.loads(checked):
+            message = " ".join(filter(None, (entry["message"], entry["help"])))
+            yield int(Path(entry["file"]).stem), entry["line"], SQUAWK, entry["rule_name"], message
 
 
-def _run(command: list[str], directory: str | None = None) -> Any:
-    ended = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
+# A shell of its own unpacks the files, runs the linters and removes the files again, also when this process is killed.
+_SHELL = """
+for place in /dev/shm "${TMPDIR:-/tmp}"; do
+    if [ -w "$place" ] && scratch=$(mktemp -d "$place/handbook-lint-XXXXXX"); then break; fi
+done
+trap 'rm -rf "$scratch"' EXIT
+cd "$scratch" && tar -xf - || exit 1
+"""
+_SEPARATOR = "\x1e"
+
+
+def _run(files: Mapping[str, str], *commands: list[str]) -> list[str]:
+    """Run commands in a directory with some files; return what each prints.
+
+    Raises:
+        RuntimeError: one of them could not do its work.
+    """
+    script = _SHELL + "".join(f"{shlex.join(command)}; printf '{_SEPARATOR}'\n" for command in commands)
+    # What matches a pattern is for squawk to find: a command line has no room for thousands of names.
+    ended = subprocess.run(
+        ["sh", "-c", script], input=_archive(files), capture_output=True, check=False, start_new_session=True
+    )
+    outputs = ended.stdout.decode().split(_SEPARATOR)[:-1]
     # What does not parse has been found by ruff check; its formatter only counts it.
-    if ended.returncode > 1 and "Failed to parse" not in ended.stderr:
-        raise RuntimeError(f"{command[0]} failed: {ended.stderr}")
-    return ended.stdout
+    if len(outputs) < len(commands) or not all(outputs[:1]):
+        raise RuntimeError(f"{commands[0][0]} failed: {ended.stderr.decode()}")
+    return outputs
+
+
+def _archive(files: Mapping[str, str]) -> bytes:
+    with io.BytesIO() as content:
+        with tarfile.open(fileobj=content, mode="w") as archive:
+            for name, text in files.items():
+                data = text.encode()
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+        return content.getvalue()

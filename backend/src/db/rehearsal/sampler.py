@@ -56,24 +56,29 @@ async def sampled(database_url: str, pid: int) -> AsyncIterator[Held]:
     """
     taken: Held = set()
     conn = await connect(database_url, application_name="plantops-rehearsal-observer", statement_cache_size=0)
-    ready = asyncio.Event()
-    task = asyncio.create_task(_sample(conn, pid, taken, ready))
     try:
-        await ready.wait()
-        yield taken
+        await _stand_in_the_way(conn)
+        task = asyncio.create_task(_sample(conn, pid, taken))
+        try:
+            yield taken
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
     finally:
-        task.cancel()
-        await asyncio.wait([task])
         conn.terminate()
 
 
-async def _sample(conn: Connection, pid: int, taken: Held, ready: asyncio.Event) -> None:
+async def _stand_in_the_way(conn: Connection) -> None:
+    await conn.execute("BEGIN")
+    await conn.execute(_STAND_IN_THE_WAY)
+
+
+async def _sample(conn: Connection, pid: int, taken: Held) -> None:
     while True:
-        async with conn.transaction():
-            await conn.execute(_STAND_IN_THE_WAY)
-            ready.set()
-            stopped = False
-            while not stopped:
-                stopped = await conn.fetchval(_IS_STOPPED, pid)
-                taken |= await held(conn, pid)
-                await asyncio.sleep(_PAUSE)
+        stopped = await conn.fetchval(_IS_STOPPED, pid)
+        taken |= await held(conn, pid)
+        if stopped:
+            await conn.execute("ROLLBACK")
+            await _stand_in_the_way(conn)
+        await asyncio.sleep(_PAUSE)

@@ -236,7 +236,8 @@ def _sampled(migration: Migration, report: MigrationReport, url: str) -> Migrati
 
     async def up(conn: Connection) -> None:
         before: State = await state_of(conn, in_transaction=False)
-        async with sampled(url, await conn.fetchval("SELECT pg_backend_pid()")) as taken:
+        pid = await conn.fetchval("SELECT pg_backend_pid()")
+        async with sampled(url, pid) as taken:
             with Recorder(conn, report):
                 await migration.up(conn)
         if not conn.is_in_transaction():  # the runner says what is wrong

@@ -63,8 +63,9 @@ async def sampled(database_url: str, pid: int) -> AsyncIterator[Held]:
             yield taken
         finally:
             task.cancel()
+            await asyncio.wait([task])
             with contextlib.suppress(asyncio.CancelledError):
-                await task
+                task.result()
     finally:
         conn.terminate()
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 
 ELLIPSIS = "..."
+# Python-Markdown's tab length.
+TAB = 4
 # What the differences cost. A line that is replaced costs no more than one that is missing: otherwise the `...` beside
 # it would stand for what was printed in its place.
 MISSING, REPLACED, ADDED = 3, 3, 1
@@ -96,8 +98,11 @@ class Comparison:
 
 
 def lines_of(text: str) -> list[str]:
-    """The lines of a text as they are compared: no white space at their ends, no blank lines at the end."""
-    lines = [line.rstrip() for line in text.replace("\r\n", "\n").split("\n")]
+    """The lines of a text as they are compared: no white space at their ends, no blank lines at the end.
+
+    Tabs are the spaces that the site makes of them: a page cannot show a tab.
+    """
+    lines = [line.expandtabs(TAB).rstrip() for line in text.replace("\r\n", "\n").split("\n")]
     while lines and not lines[-1]:
         lines.pop()
     return lines

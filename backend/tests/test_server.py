@@ -127,7 +127,7 @@ class TestThrowaway:
             postmaster = postmaster_of(run / "postgres")
             assert len(segments_of(postmaster)) == Path("/proc/sysvipc/shm").exists()
             assert postmaster.uids().real != 0
-            assert url == f"postgresql://plantops@/plantops?host={run}/s"
+            assert url == f"postgresql://plantops@/plantops?host={run}/s&port=5432"
             settings = "fsync", "listen_addresses", "wal_level", "dynamic_shared_memory_type"
             shown = [query(url, f"SHOW {name}") for name in settings]
             assert shown == ["off", "", "minimal", "mmap"]

@@ -45,7 +45,8 @@ MARKER = "PLANTOPS_RUN"
 _PREFIX = "plantops-"
 _UNNAMED = f".{_PREFIX}"  # a run directory before its lock is held
 _UNNAMED_LIFE = 60.0  # seconds after which an unnamed run directory has lost its maker
-_SOCKET = ".s.PGSQL.5432"
+_PORT = 5432
+_SOCKET = f".s.PGSQL.{_PORT}"
 _SOCKET_PATH_BYTES = 103  # macOS; Linux allows 107
 _ROOM = 512 * 1024 * 1024  # bytes that a run directory's file system must have free
 _LOG_LINES = 20
@@ -117,7 +118,8 @@ class Server:
             state = {"error": "The process that starts PostgreSQL was killed. Start again."}
         if "error" in state:
             raise ServerError(state["error"])
-        return f"postgresql://{USER}@/{quote(database, safe='')}?host={quote(state['host'])}"
+        # The port is part of the socket's name, and would be taken from PGPORT otherwise.
+        return f"postgresql://{USER}@/{quote(database, safe='')}?host={quote(state['host'])}&port={_PORT}"
 
 
 def binary(name: str) -> Path:

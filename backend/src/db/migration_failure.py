@@ -36,7 +36,7 @@ _REMEDIES = {
     "40P01": "Two sessions waited for each other, and PostgreSQL ended this one. Start again.",
     "42501": "Grant the role of DATABASE_URL that right, or start once with the owner.",
     "53100": "The server's disk is full. Make room on it, and start again.",
-    "57014": "Either statement_timeout ran out, which SET LOCAL statement_timeout = 0 in the migration lifts,"
+    "57014": "Either statement_timeout ran out, which SET statement_timeout = 0 in the migration lifts,"
     " or somebody cancelled the statement. Start again.",
 }
 

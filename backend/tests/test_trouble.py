@@ -141,6 +141,8 @@ async def no_permission(place: Place) -> None:
     place.write("007_rooms.py", "CREATE TABLE rooms (name text)")
     async with place.session() as owner:
         await owner.execute(f'CREATE ROLE "{role}" LOGIN; GRANT SELECT, INSERT ON schema_migrations TO "{role}"')
+        # As PostgreSQL 15 and newer have it from the start.
+        await owner.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
         try:
             guest = urlsplit(place.url)
             text = await place.fails(
@@ -261,8 +263,11 @@ async def up(conn):
     {begin}
     await conn.execute("LOCK TABLE plants; SET {local} application_name = 'has plants'")
     while await conn.fetchval("""
-        SELECT EXISTS (SELECT FROM pg_locks WHERE granted AND relation = 'devices'::regclass)
-            AND NOT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'plants'::regclass)
+        WITH here AS (
+            SELECT * FROM pg_locks JOIN pg_database ON pg_database.oid = database WHERE datname = current_database()
+        )
+        SELECT EXISTS (SELECT FROM here WHERE granted AND relation = 'devices'::regclass)
+            AND NOT EXISTS (SELECT FROM here WHERE NOT granted AND relation = 'plants'::regclass)
     """):
         await asyncio.sleep(0.01)
     await conn.execute("LOCK TABLE devices")
@@ -275,7 +280,10 @@ async def _deadlocked(place: Place, run: Awaitable[object]) -> object:
         running = asyncio.ensure_future(run)
         async with other.transaction():
             await other.execute("LOCK TABLE devices")
-            await place.until("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'has plants'")
+            await place.until(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE application_name = 'has plants' AND datname = current_database()"
+            )
             # The session whose time runs out first is the one that PostgreSQL ends.
             await other.execute("SET LOCAL deadlock_timeout = '60s'; LOCK TABLE plants")
         return await running
@@ -305,7 +313,7 @@ async def deadlock_outside_a_transaction(place: Place) -> None:
 async def statement_timeout(place: Place) -> None:
     place.write("007_slow.py", "SET statement_timeout = 50; SELECT pg_sleep(600)")
     text = await place.fails(errors.MigrationSqlError)
-    assert "SET LOCAL statement_timeout = 0 in the migration lifts" in text
+    assert "SET statement_timeout = 0 in the migration lifts" in text
     place.write("007_slow.py", "SET LOCAL statement_timeout = 0; SELECT pg_sleep(0.1)")
     database = await place.ask("SELECT current_database()")
     async with place.session() as conn:

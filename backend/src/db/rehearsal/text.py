@@ -43,7 +43,8 @@ def _migration(report: MigrationReport) -> Iterator[str]:
     if report.on_copy is not None:
         yield from _section("note", _wrapped(f"{report.on_copy} It ran on a copy of the schema, which has no rows."))
     if report.error is not None:
-        yield from _section("failed", _wrapped(str(report.error)))
+        # In its own lines: it is what people paste into a search box.
+        yield from _section("failed", str(report.error).split("\n"))
     else:
         yield from _section("locks", _table(map(_lock, report.locks)) or ["none"])
         yield from _section("rewrites", _table((r.name, r.kind, r.how) for r in report.rewrites) or ["none"])

@@ -15,6 +15,7 @@ import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -118,10 +119,10 @@ def test_waiting_for_a_server_that_starts(migrated_url: str, capsys: pytest.Capt
         time.sleep(0.7)
         asyncio.run(relay(reserved))
 
-    host = migrated_url.partition("?host=")[2]
-    if not host:
+    hosts = parse_qs(urlsplit(migrated_url).query).get("host")
+    if not hosts:
         pytest.skip("the server of TEST_DATABASE_URL has no socket to relay to")
-    path = f"{host}/.s.PGSQL.5432"
+    path = f"{hosts[0]}/.s.PGSQL.5432"
     finished = threading.Event()
     with listener() as reserved:
         port = reserved.getsockname()[1]

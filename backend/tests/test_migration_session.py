@@ -94,6 +94,8 @@ async def test_it_sees_who_is_in_its_way(
     monkeypatch.setattr(migration_batch, "LOCK_TRIES", 2)
     monkeypatch.setattr(migration_batch, "FIRST_LOCK_PAUSE", 0.1)
     write("007_x.py", "ALTER TABLE plants ADD COLUMN x text")
+    # A pooler gives its clients numbers of its own.
+    monkeypatch.setattr(asyncpg.Connection, "get_server_pid", lambda _: 0)
     holder = await asyncpg.connect(migrated_url, server_settings={"application_name": "report"})
     async with holder.transaction():
         await holder.execute("LOCK TABLE plants IN ACCESS SHARE MODE")

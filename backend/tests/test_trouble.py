@@ -198,6 +198,7 @@ async def disk_full(place: Place) -> None:
 async def disk_full_on_a_small_tmpfs(place: Place) -> None:
     script = """
 import asyncio, os, sys
+from urllib.parse import parse_qs, urlsplit
 import asyncpg
 from src.db.migration_runner import run_migrations
 from src.db.server import throwaway
@@ -215,7 +216,7 @@ async def main(url):
 
 with throwaway() as server:
     url = server.url()
-    owner = os.stat(url.partition("?host=")[2])
+    owner = os.stat(parse_qs(urlsplit(url).query)["host"][0])
     os.chown(sys.argv[1], owner.st_uid, owner.st_gid)
     asyncio.run(main(url))
 """

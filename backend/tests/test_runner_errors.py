@@ -500,3 +500,25 @@ async def test_a_read_only_database(
     await conn.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
     write("001_x.py", "SELECT 1")
     assert "Let DATABASE_URL name the primary" in await failure(database_url, tmp_path, errors.HistoryError)
+
+
+async def test_the_first_error_is_named_where_up_goes_on_to_a_second_statement(
+    migrated_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "007_x.py").write_text(
+        "import contextlib\n"
+        "async def up(conn):\n"
+        "    with contextlib.suppress(Exception):\n"
+        '        await conn.execute("SELECT 1 / 0")\n'
+        '    await conn.execute("SELECT 2")\n'
+    )
+    text = await failure(migrated_url, tmp_path, errors.SwallowedErrorError)
+    assert "The first error was DivisionByZeroError: division by zero" in text
+
+
+async def test_what_the_server_said_last_is_told(
+    migrated_url: str, write: Callable[[str, str], Path], tmp_path: Path
+) -> None:
+    write("007_x.py", "SELECT pg_terminate_backend(pg_backend_pid())")
+    text = await failure(migrated_url, tmp_path, errors.ConnectionLostError)
+    assert "terminating connection due to administrator command" in text

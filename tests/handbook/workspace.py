@@ -188,7 +188,8 @@ class Workspace:
         """End the page: its tasks, its connections, its processes, its database and its files."""
         if self._runner is not None:
             for value in list(self.namespace.values()):
-                if isinstance(value, asyncpg.Connection) and not value.is_closed():
+                # A connection that a pool has taken back counts as one as well, and is the pool's to end.
+                if type(value) is asyncpg.Connection and not value.is_closed():
                     value.terminate()
             self._runner.close()
         with warnings.catch_warnings():

@@ -79,6 +79,9 @@ async def _apply_inside(conn: Connection, version: str, migration: Migration, se
         try:
             await migration.up(conn)
         except (Exception, SystemExit) as error:
+            if statements.aborted_by is not None and isinstance(error, asyncpg.InFailedSQLTransactionError):
+                # Only the consequence: the cause is the error before it, which up has caught.
+                raise failure.error_swallowed(migration, statements.aborted_by) from error
             if await _settled(conn.is_in_transaction()) or await _is_lost(conn, error):
                 raise
             raise failure.transaction_ended(migration, error) from error

@@ -56,9 +56,17 @@ def connection_lost(error: BaseException, path: Path | None = None) -> Connectio
         "the connection to the database broke.\n"
         "A migration that was being applied is not recorded, unless it was committing at that moment."
         " Start again when the server is back: what is recorded is not run again.\n"
-        f"({describe(error)})",
+        f"({describe(_server_words(error))})",
         file=path,
     )
+
+
+def _server_words(error: BaseException) -> BaseException:
+    """Return what PostgreSQL said when it ended the connection, where asyncpg's complaint hides it."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, asyncpg.PostgresError):
+        cause = cause.__context__
+    return cause or error
 
 
 def up_failed(migration: Migration, error: BaseException, left: Iterable[str] = ()) -> MigrationError:
@@ -194,7 +202,7 @@ def indexes_passed_over(migration: Migration, indexes: Iterable[str]) -> Invalid
     drops = "".join(f"\n    DROP INDEX CONCURRENTLY {index};" for index in indexes)
     return InvalidIndexError(
         "an earlier CREATE INDEX CONCURRENTLY failed, and IF NOT EXISTS passes over what it left.\n"
-        "PostgreSQL keeps an invalid index up to date and never reads it. The migration is not recorded."
+        "PostgreSQL reads no invalid index, though it may still keep it up to date. The migration is not recorded."
         f" Remove the index, then start again:{drops}",
         file=migration.path,
     )

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -139,7 +140,8 @@ async def trouble(url: str, processes: list[asyncio.subprocess.Process], dice: r
         if dice.random() < 0.5:
             running = [process for process in processes if process.returncode is None]
             with contextlib.suppress(IndexError, ProcessLookupError):
-                dice.choice(running).kill()
+                # Not Process.kill, which may reap the process before asyncio's own watcher and lose its status.
+                os.kill(dice.choice(running).pid, signal.SIGKILL)
                 kills += 1
         else:
             cuts += await conn.fetchval(_CUT)

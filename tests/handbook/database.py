@@ -72,6 +72,19 @@ class Server:
         version = self._wait(self._connection()).get_server_version()
         return f"{version.major}.{version.minor or version.micro}"
 
+    def greet(self) -> None:
+        """Connect to the server.
+
+        Raises:
+            DatabaseError: it cannot be reached; the text says why.
+        """
+        try:
+            self._wait(self._connection())
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            self._runner.close()
+            reason = f"{type(error).__name__}: {error}"
+            raise DatabaseError(f"{OWN_SERVER} names a server that does not let the tests in ({reason})") from None
+
     def create(self, template: str = "empty") -> str:
         """Make a database and return its name.
 
@@ -160,6 +173,9 @@ def serve() -> Iterator[Server]:
     """The server of this run: the one that its first process chose, one of your own, or a throw-away.
 
     The choice is handed to the run's other processes in the environment.
+
+    Raises:
+        DatabaseError: your own server cannot be reached.
     """
     environ = os.environ
     if ADDRESS in environ:
@@ -178,6 +194,8 @@ def serve() -> Iterator[Server]:
             own.environment,
             f"handbook_{uuid.uuid4().hex[:8]}",
         )
+        if OWN_SERVER in environ:
+            chosen.greet()
         handed = chosen.shared
         environ.update(handed)
         try:

@@ -14,7 +14,7 @@ from sybil import Document, Example, Region, Sybil
 from sybil.typing import Parser
 
 from handbook.block import Block, Kind
-from handbook.database import Server, serve
+from handbook.database import DatabaseError, Server, serve
 from handbook.lint import Finding, findings_of
 from handbook.page import Page, read, text_of
 from handbook.record import Record
@@ -85,7 +85,10 @@ class Handbook:
     @property
     def server(self) -> Server:
         if self._server is None:
-            self._server = self._resources.enter_context(serve())
+            try:
+                self._server = self._resources.enter_context(serve())
+            except DatabaseError as error:
+                pytest.exit(f"{error}; start it, or unset the variable", returncode=pytest.ExitCode.USAGE_ERROR)
         return self._server
 
     @property

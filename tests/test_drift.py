@@ -80,3 +80,31 @@ def test_the_page_as_it_is_passes(tmp_path: Path) -> None:
     shutil.copy2(ROOT / PAGE, project.directory / PAGE)
     run = project.pytest("-q", "-x", PAGE)
     assert run.status == 0, run.output
+
+
+def test_a_migration_that_lands_makes_no_page_untrue(tmp_path: Path) -> None:
+    project = Project(tmp_path / "project", copied=("backend",))
+    shutil.copy2(ROOT / PAGE, project.directory / PAGE)
+    migrations = project.directory / "backend" / "src" / "db" / "migrations"
+    (migrations / "007_add_room.py").write_text(
+        'async def up(conn):\n    await conn.execute("ALTER TABLE plants ADD COLUMN room text")\n'
+    )
+    with (migrations / "CHECKSUMS").open("a") as checksums:
+        checksums.write(f"{'0' * 64}  007_add_room.py\n")
+    run = project.pytest("-q", "-x", PAGE)
+    assert run.status == 0, run.output
+
+
+def test_every_test_that_a_page_names_exists() -> None:
+    named = {
+        (file, test)
+        for page in (ROOT / "docs").rglob("*.md")
+        for file, test in re.findall(r"((?:backend/)?tests/\w+\.py)::(\w+)", page.read_text(encoding="utf-8"))
+    }
+    assert named
+    missing = [
+        f"{file}::{test}"
+        for file, test in sorted(named)
+        if not re.search(rf"(?m)^\s*(async )?def {test}\b|^class {test}\b", (ROOT / file).read_text(encoding="utf-8"))
+    ]
+    assert missing == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import tempfile
 import uuid
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import asyncpg
+
+from handbook.base import copy_base
 
 T = TypeVar("T")
 
@@ -89,7 +92,7 @@ class Server:
         """Make a database and return its name.
 
         Args:
-            template: `empty`, or `migrated` for one with the checkout's migrations applied.
+            template: `empty`, or `migrated` for one with the handbook's base of migrations applied.
 
         Raises:
             DatabaseError: the server refused, or a migration failed.
@@ -152,7 +155,7 @@ class Server:
 
     async def _make_template(self, name: str) -> None:
         """Make the migrated database once a run: the first process makes it, the others wait for it."""
-        from src.db.migration_runner import run_migrations  # noqa: PLC0415
+        from src.db.migration_runner import MIGRATIONS_DIRECTORY, run_migrations  # noqa: PLC0415
 
         admin = await self._connection()
         exists = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)"
@@ -162,7 +165,10 @@ class Server:
                 draft = f"{name}_draft"
                 await admin.execute(f'DROP DATABASE IF EXISTS "{draft}" WITH (FORCE)')
                 await self._create(draft, "template1")
-                await run_migrations(self.url(draft))
+                self.scratch.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryDirectory(dir=self.scratch) as directory:
+                    copy_base(MIGRATIONS_DIRECTORY, Path(directory))
+                    await run_migrations(self.url(draft), directory=directory)
                 await admin.execute(f'ALTER DATABASE "{draft}" RENAME TO "{name}"')
         finally:
             await admin.execute("SELECT pg_advisory_unlock(hashtext($1))", name)

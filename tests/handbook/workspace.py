@@ -22,12 +22,13 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import asyncpg
 import psutil
 
+from handbook import base
 from handbook.database import Server
 
 # What of the checkout a page works on: the backend, and the harness, whose own pages run it. The environment is linked.
 COPIED = ("Makefile", "pyproject.toml", "requirements", "backend/src", "mkdocs.yml", "docs/hooks", "tests/handbook")
 LINKED = (".venv",)
-IGNORED = shutil.ignore_patterns("__pycache__")
+IGNORED = shutil.ignore_patterns("__pycache__", base.DIRECTORY.name)
 BACKEND_PACKAGE = "src"
 PAGE = "HANDBOOK_PAGE"
 # Passed on to the processes that blocks start; everything else of the caller's environment stays outside.
@@ -75,6 +76,8 @@ class Workspace:
             self._directory = Path(tempfile.mkdtemp(prefix=f"{self.name}-", dir=pages))
             for name in COPIED:
                 _copy(self.project / name, self._directory / name)
+            if (self.project / base.DIRECTORY).is_dir():
+                base.copy_base(self.project / base.DIRECTORY, self._directory / base.DIRECTORY)
             for name in LINKED:
                 if (self.project / name).exists():
                     (self._directory / name).symlink_to((self.project / name).resolve())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import io
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -239,10 +240,19 @@ def _run(files: Mapping[str, str], *commands: list[str]) -> list[str]:
     Raises:
         RuntimeError: one of them could not do its work.
     """
+    from src.db import server  # noqa: PLC0415 - measured by then
+
     script = _SHELL + "".join(f"{shlex.join(command)}; printf '{_SEPARATOR}'\n" for command in commands)
-    # What matches a pattern is for squawk to find: a command line has no room for thousands of names.
+    # What matches a pattern is for squawk to find: a command line has no room for thousands of names. The shell has not
+    # the mark by which the run's processes are ended, so that it can remove what it has unpacked.
+    environment = {name: value for name, value in os.environ.items() if name != server.MARKER}
     ended = subprocess.run(
-        ["sh", "-c", script], input=_archive(files), capture_output=True, check=False, start_new_session=True
+        ["sh", "-c", script],
+        input=_archive(files),
+        env=environment,
+        capture_output=True,
+        check=False,
+        start_new_session=True,
     )
     outputs = ended.stdout.decode().split(_SEPARATOR)[:-1]
     # What does not parse has been found by ruff check; its formatter only counts it.

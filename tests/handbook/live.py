@@ -156,7 +156,8 @@ def main() -> int:
             say("")
         finally:
             prover.stop()
-            site.terminate()
+            # As Ctrl-C does: MkDocs removes what it has built.
+            site.send_signal(signal.SIGINT)
             site.wait()
     return 0
 

@@ -68,13 +68,13 @@ def test_a_run_that_is_interrupted_ends_in_order(kind: str, project: Project) ->
 
 
 def test_a_migration_that_fails_is_told_where_a_database_is_needed(project: Project) -> None:
-    migration = project.directory / "backend" / "src" / "db" / "migrations" / "990_broken.py"
+    migration = project.directory / "backend" / "src" / "db" / "migrations" / "000_broken.py"
     migration.write_text("async def up(conn):\n    await conn.execute('SELECT missing')\n")
     project.environment["HANDBOOK_RUN"] += "_broken"
     project.write("page.md", "# Page\n\n```python\nx = 1\n```\n\n```sql\nSELECT 1;\n```\n")
     project.write("other.md", "# Other\n\n```python\nprint(1)\n```\n")
     run = project.pytest("-rA", "docs")
     assert "docs/page.md:3: the page's database cannot be made" in run.output
-    assert "990_broken.py" in run.output
+    assert "000_broken.py" in run.output
     assert 'column "missing" does not exist' in run.output
     assert "PASSED docs/other.md::other[1]" in run.output

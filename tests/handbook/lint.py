@@ -246,18 +246,20 @@ def _run(files: Mapping[str, str], *commands: list[str]) -> list[str]:
     # What matches a pattern is for squawk to find: a command line has no room for thousands of names. The shell has not
     # the mark by which the run's processes are ended, so that it can remove what it has unpacked.
     environment = {name: value for name, value in os.environ.items() if name != server.MARKER}
-    ended = subprocess.run(
+    with subprocess.Popen(
         ["sh", "-c", script],
-        input=_archive(files),
         env=environment,
-        capture_output=True,
-        check=False,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         start_new_session=True,
-    )
-    outputs = ended.stdout.decode().split(_SEPARATOR)[:-1]
+    ) as shell:
+        # Not subprocess.run, which would kill the shell where this process is interrupted.
+        printed, complaint = shell.communicate(_archive(files))
+    outputs = printed.decode().split(_SEPARATOR)[:-1]
     # What does not parse has been found by ruff check; its formatter only counts it.
     if len(outputs) < len(commands) or not all(outputs[:1]):
-        raise RuntimeError(f"{commands[0][0]} failed: {ended.stderr.decode()}")
+        raise RuntimeError(f"{commands[0][0]} failed: {complaint.decode()}")
     return outputs
 
 

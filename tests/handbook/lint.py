@@ -229,6 +229,9 @@ for place in /dev/shm "${TMPDIR:-/tmp}"; do
     if [ -w "$place" ] && scratch=$(mktemp -d "$place/handbook-lint-XXXXXX"); then break; fi
 done
 trap 'rm -rf "$scratch"' EXIT
+# A shell that a signal ends does not come to that; one of them is that nobody reads any more.
+trap 'exit 1' HUP INT TERM
+trap '' PIPE
 cd "$scratch" && tar -xf - || exit 1
 """
 _SEPARATOR = "\x1e"

@@ -28,6 +28,7 @@ from handbook.database import serve
 from handbook.record import backend_digest, stale_pages
 
 POLL = 0.1  # seconds between two looks at the files
+PATIENCE = 10.0  # seconds that the site has to end
 SETTLE = 0.1  # seconds without a change after which a save is taken to be complete
 # Modules that are loaded already cannot have their asserts rewritten; the harness has none to show.
 OPTIONS = ("-q", "--no-header", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning")
@@ -133,6 +134,16 @@ def say(text: str) -> None:
     print(text, flush=True)  # noqa: T201 - this is a command
 
 
+def _end(site: subprocess.Popen[bytes]) -> None:
+    """End the site as Ctrl-C does, so that MkDocs removes what it has built."""
+    site.send_signal(signal.SIGINT)
+    try:
+        site.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        site.kill()
+        site.wait()
+
+
 def main() -> int:
     """Prove what has no proof, then serve the site until Ctrl-C."""
     parser = argparse.ArgumentParser(prog="make serve", description=__doc__)
@@ -148,7 +159,8 @@ def main() -> int:
             subprocess.run(
                 [sys.executable, "-m", "pytest", "-q", "-n", "auto", "--dist", "loadfile", *stale], check=False
             )
-        site = subprocess.Popen([*SITE, arguments.address])
+        # In a session of its own: it is told once to end, by this process, and not by the terminal as well.
+        site = subprocess.Popen([*SITE, arguments.address], start_new_session=True)
         say(f"The handbook is on http://{arguments.address} (Ctrl-C ends it)")
         try:
             follow(project, site, prover)
@@ -156,9 +168,7 @@ def main() -> int:
             say("")
         finally:
             prover.stop()
-            # As Ctrl-C does: MkDocs removes what it has built.
-            site.send_signal(signal.SIGINT)
-            site.wait()
+            _end(site)
     return 0
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 COPIED = ("Makefile", "mkdocs.yml", "pyproject.toml")
 LINKED = (".venv", "backend", "requirements", "tests", "docs/hooks")
-# What would tie the inner run to the one it is started from, apart from the server.
-FOREIGN = ("PYTEST_", "HANDBOOK_PAGE")
+# What would tie the inner run to the one it is started from, apart from the server, and what makes pytest tell more.
+FOREIGN = ("PYTEST_", "HANDBOOK_PAGE", "CI", "BUILD_NUMBER")
 SERVER = ("HANDBOOK_", "PLANTOPS_RUN")
 # The commands that the harness tells a person to type start so.
 COMMAND = ("-m", "pytest", "-p", "no:cacheprovider", "-o", "console_output_style=classic")

@@ -405,7 +405,7 @@ class TestAccounts:
     def test_runs_from_a_copy_that_every_account_can_read(self, tmp_path: Path) -> None:
         umask = os.umask(0o077)
         try:
-            copy = launcher._copy(tmp_path)
+            copy = launcher._copy(launcher._installation(), tmp_path)
         finally:
             os.umask(umask)
         assert {path.name for path in (copy / "bin").iterdir()} == {"postgres", "initdb"}

@@ -50,6 +50,7 @@ _SOCKET = f".s.PGSQL.{_PORT}"
 _SOCKET_PATH_BYTES = 103  # macOS; Linux allows 107
 _ROOM = 512 * 1024 * 1024  # bytes that a run directory's file system must have free
 _LOG_LINES = 20
+_BUILTIN_LOCALE = 17  # the first PostgreSQL with a locale of its own
 
 # PostgreSQL and initdb take the data directory as their working directory and name it so: an unprivileged account
 # can then use one that lies below directories which it may not enter.
@@ -132,16 +133,17 @@ def binary(name: str) -> Path:
 
 
 @contextlib.contextmanager
-def throwaway(places: Iterable[Path] | None = None) -> Iterator[Server]:
+def throwaway(places: Iterable[Path] | None = None, installation: Path | None = None) -> Iterator[Server]:
     """Start a fresh server that is fast, not durable, and gone when this process leaves or ends in any way.
 
     Args:
         places: Directories to try for the server's files; ``/dev/shm`` and the temporary directories when None.
+        installation: The directory with the ``bin``, ``lib`` and ``share`` of a PostgreSQL; None for the wheel's.
 
     Raises:
         ServerError: The wheel is not installed, or no place has room.
     """
-    _installation()
+    installation = installation or _installation()
     run, run_lock = _make_run_directory(places)
     try:
         with _held(run / "users.lock", fcntl.LOCK_SH):
@@ -151,7 +153,7 @@ def throwaway(places: Iterable[Path] | None = None) -> Iterator[Server]:
                 _held(run / "start.lock", fcntl.LOCK_EX) as start,
                 _held(run / "supervisor.lock", fcntl.LOCK_EX) as own,
             ):
-                _spawn_supervisor(run, run, start, own)
+                _spawn_supervisor(run, run, installation, start, own)
             yield Server(run, scratch, {MARKER: str(run)})
     finally:
         fcntl.flock(run_lock, fcntl.LOCK_EX)  # until the supervisor and PostgreSQL have ended
@@ -172,7 +174,7 @@ def development(directory: Path, places: Iterable[Path] | None = None) -> Iterat
     Raises:
         ServerError: The wheel is not installed, no place has room, or the directory cannot be written.
     """
-    _installation()
+    installation = _installation()
     control = directory.resolve()
     with contextlib.ExitStack() as stack:
         try:
@@ -185,7 +187,7 @@ def development(directory: Path, places: Iterable[Path] | None = None) -> Iterat
             ):
                 run, run_lock = _make_run_directory(places)
                 (control / "state.json").unlink(missing_ok=True)
-                _spawn_supervisor(control, run, start, own)
+                _spawn_supervisor(control, run, installation, start, own)
                 os.close(run_lock)
         except OSError as error:
             raise ServerError(_with_remedy(str(error))) from error
@@ -316,12 +318,13 @@ def _kill_marked(run: Path) -> None:
 # The supervisor
 
 
-def _spawn_supervisor(control: Path, run: Path, start: int, own: int) -> None:
+def _spawn_supervisor(control: Path, run: Path, installation: Path, start: int, own: int) -> None:
     """Start a supervisor that takes over the locks ``start.lock`` and ``supervisor.lock``."""
     run_lock = _lock(run / "run.lock", fcntl.LOCK_SH)
     descriptors = (start, own, run_lock)
     # The shell makes the supervisor nobody's child: no zombie, and no process object that must be waited for.
-    python = [sys.executable, "-m", "src.db.server", str(control), str(run), *map(str, descriptors)]
+    paths = map(str, (control, run, installation))
+    python = [sys.executable, "-m", "src.db.server", *paths, *map(str, descriptors)]
     try:
         subprocess.run(  # noqa: S603 - a fixed command
             ["/bin/sh", "-c", '"$@" &', "sh", *python],
@@ -339,7 +342,7 @@ def _spawn_supervisor(control: Path, run: Path, start: int, own: int) -> None:
         os.close(run_lock)
 
 
-def _supervise(control: Path, run: Path, start: int, own: int, run_lock: int) -> None:
+def _supervise(control: Path, run: Path, installation: Path, start: int, own: int, run_lock: int) -> None:
     """Start PostgreSQL, stop it when nobody uses it any more, and remove the run directory."""
     os.chdir("/")
     os.umask(0o077)
@@ -350,7 +353,7 @@ def _supervise(control: Path, run: Path, start: int, own: int, run_lock: int) ->
         stack.callback(_remove, run)
         stack.callback((control / "state.json").unlink, missing_ok=True)
         try:
-            host = _start(stack, control, run, run_lock)
+            host = _start(stack, control, run, installation, run_lock)
             state = {"host": str(host)}
         except (OSError, KeyError, subprocess.SubprocessError) as error:
             state = {"error": _report(error, control / "postgres.log")}
@@ -371,14 +374,14 @@ def _report(error: Exception, log: Path) -> str:
     return _with_remedy("\n".join([f"PostgreSQL did not start: {error}", *(f"    {line}" for line in lines)]))
 
 
-def _start(stack: contextlib.ExitStack, control: Path, run: Path, run_lock: int) -> Path:
+def _start(stack: contextlib.ExitStack, control: Path, run: Path, installation: Path, run_lock: int) -> Path:
     """Start PostgreSQL, have the stack stop it, and return the directory of its socket once it is ready."""
     durable = control != run
     data = control / "postgres"
     data_lock = _claim(control / "data.lock", data)
     root = os.geteuid() == 0
     account = _account(data) if root else {}
-    programs = (_copy(run) if root else _installation()) / "bin"
+    programs = (_copy(installation, run) if root else installation) / "bin"
     log = stack.enter_context((control / "postgres.log").open("wb"))
     process: dict[str, Any] = {
         **account,
@@ -415,7 +418,12 @@ def _initialise(data: Path, initdb: Path, server: list[str], process: dict[str, 
     unfinished = data.with_name(f"{data.name}.new")
     shutil.rmtree(unfinished, ignore_errors=True)
     _make_directory(unfinished, process)
-    options = ["--no-sync", "-E", "UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
+    options = ["--no-sync", "-E", "UTF8", "--locale=C"]
+    version = subprocess.check_output(  # noqa: S603 - a fixed command
+        [initdb, "--version"], env=process["env"], stderr=process["stdout"], text=True
+    )
+    if int(version.split()[-1].partition(".")[0]) >= _BUILTIN_LOCALE:
+        options += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     subprocess.run(  # noqa: S603 - a fixed command
         [str(initdb), "-D", _DATA_ARGUMENT, "-U", USER, "-A", "trust", *options],
         check=True,
@@ -462,9 +470,8 @@ def _make_directory(path: Path, account: Mapping[str, Any]) -> None:
     os.chown(path, account.get("user", -1), account.get("group", -1))
 
 
-def _copy(run: Path) -> Path:
-    """Copy the wheel's programs into the run directory, where every account can read them, and return their place."""
-    installation = _installation()
+def _copy(installation: Path, run: Path) -> Path:
+    """Copy PostgreSQL's programs into the run directory, where every account can read them, and return their place."""
     package = installation.parent
     copy = run / "programs"
     programs = [path.name for path in (installation / "bin").iterdir() if path.name not in {"postgres", "initdb"}]
@@ -497,4 +504,4 @@ def _stop(postgres: subprocess.Popen[bytes], durable: bool) -> None:
 
 
 if __name__ == "__main__":
-    _supervise(Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:]))
+    _supervise(*map(Path, sys.argv[1:4]), *map(int, sys.argv[4:]))

@@ -45,6 +45,7 @@ $(HEADING) 'Lint and types'
 @$(PY) -m ruff check
 @$(PY) -m ruff format --check
 @$(PY) -m mypy
+@$(PY) -m codespell_lib
 @cd backend && $(PY) -m src.db verify
 endef
 
@@ -70,7 +71,7 @@ check: environment ## lint, types, all tests, coverage, strict build
 site: docs-test ## test the pages and build them into build/site
 	$(run-build)
 
-lint: environment ## ruff, its formatter, mypy, migration files
+lint: environment ## ruff, its formatter, mypy, spelling, migration files
 	$(run-lint)
 
 test: environment ## all tests but the pages

@@ -402,6 +402,10 @@ class TestAccounts:
         owned = launcher._account(Path(sys.executable)) if os.geteuid() == 0 else launcher._account(tmp_path)
         assert owned["user"] == (os.geteuid() or nobody["user"])
 
+    @pytest.mark.parametrize(("version", "options"), [("16.15", 1), ("17.0", 3), ("19beta1 (Debian 19~beta1-1)", 3)])
+    def test_postgresql_17_and_newer_have_a_locale_of_their_own(self, version: str, options: int) -> None:
+        assert len(launcher._locale(f"initdb (PostgreSQL) {version}\n")) == options
+
     def test_runs_from_a_copy_that_every_account_can_read(self, tmp_path: Path) -> None:
         umask = os.umask(0o077)
         try:

@@ -26,6 +26,7 @@ import importlib.util
 import json
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
@@ -45,6 +46,7 @@ MARKER = "PLANTOPS_RUN"
 _PREFIX = "plantops-"
 _UNNAMED = f".{_PREFIX}"  # a run directory before its lock is held
 _UNNAMED_LIFE = 60.0  # seconds after which an unnamed run directory has lost its maker
+_INSTALLATION = "installation"
 _PORT = 5432
 _SOCKET = f".s.PGSQL.{_PORT}"
 _SOCKET_PATH_BYTES = 103  # macOS; Linux allows 107
@@ -143,8 +145,7 @@ def throwaway(places: Iterable[Path] | None = None, installation: Path | None = 
     Raises:
         ServerError: The wheel is not installed, or no place has room.
     """
-    installation = installation or _installation()
-    run, run_lock = _make_run_directory(places)
+    run, run_lock = _make_run_directory(places, installation or _installation())
     try:
         with _held(run / "users.lock", fcntl.LOCK_SH):
             scratch = run / "scratch"
@@ -153,7 +154,7 @@ def throwaway(places: Iterable[Path] | None = None, installation: Path | None = 
                 _held(run / "start.lock", fcntl.LOCK_EX) as start,
                 _held(run / "supervisor.lock", fcntl.LOCK_EX) as own,
             ):
-                _spawn_supervisor(run, run, installation, start, own)
+                _spawn_supervisor(run, run, start, own)
             yield Server(run, scratch, {MARKER: str(run)})
     finally:
         fcntl.flock(run_lock, fcntl.LOCK_EX)  # until the supervisor and PostgreSQL have ended
@@ -185,9 +186,9 @@ def development(directory: Path, places: Iterable[Path] | None = None) -> Iterat
                 contextlib.suppress(BlockingIOError),  # the server runs already, and with it its supervisor
                 _held(control / "supervisor.lock", fcntl.LOCK_EX | fcntl.LOCK_NB) as own,
             ):
-                run, run_lock = _make_run_directory(places)
+                run, run_lock = _make_run_directory(places, installation)
                 (control / "state.json").unlink(missing_ok=True)
-                _spawn_supervisor(control, run, installation, start, own)
+                _spawn_supervisor(control, run, start, own)
                 os.close(run_lock)
         except OSError as error:
             raise ServerError(_with_remedy(str(error))) from error
@@ -253,13 +254,14 @@ def _with_remedy(report: str) -> str:
 # Run directories
 
 
-def _make_run_directory(places: Iterable[Path] | None) -> tuple[Path, int]:
-    """Make a run directory and return it with the descriptor of its lock, which is held."""
+def _make_run_directory(places: Iterable[Path] | None, installation: Path) -> tuple[Path, int]:
+    """Make a run directory, with a link to its PostgreSQL, and return it with the descriptor of its lock, held."""
     base = _base_directory(places)
     _sweep(base)
     unnamed = Path(tempfile.mkdtemp(prefix=_UNNAMED, dir=base))
     unnamed.chmod(0o711)  # the unprivileged account passes through it to what is its own
     run_lock = _lock(unnamed / "run.lock", fcntl.LOCK_SH)
+    (unnamed / _INSTALLATION).symlink_to(installation.absolute())
     return unnamed.rename(base / unnamed.name.removeprefix(".")), run_lock
 
 
@@ -318,13 +320,12 @@ def _kill_marked(run: Path) -> None:
 # The supervisor
 
 
-def _spawn_supervisor(control: Path, run: Path, installation: Path, start: int, own: int) -> None:
+def _spawn_supervisor(control: Path, run: Path, start: int, own: int) -> None:
     """Start a supervisor that takes over the locks ``start.lock`` and ``supervisor.lock``."""
     run_lock = _lock(run / "run.lock", fcntl.LOCK_SH)
     descriptors = (start, own, run_lock)
     # The shell makes the supervisor nobody's child: no zombie, and no process object that must be waited for.
-    paths = map(str, (control, run, installation))
-    python = [sys.executable, "-m", "src.db.server", *paths, *map(str, descriptors)]
+    python = [sys.executable, "-m", "src.db.server", str(control), str(run), *map(str, descriptors)]
     try:
         subprocess.run(  # noqa: S603 - a fixed command
             ["/bin/sh", "-c", '"$@" &', "sh", *python],
@@ -342,7 +343,7 @@ def _spawn_supervisor(control: Path, run: Path, installation: Path, start: int, 
         os.close(run_lock)
 
 
-def _supervise(control: Path, run: Path, installation: Path, start: int, own: int, run_lock: int) -> None:
+def _supervise(control: Path, run: Path, start: int, own: int, run_lock: int) -> None:
     """Start PostgreSQL, stop it when nobody uses it any more, and remove the run directory."""
     os.chdir("/")
     os.umask(0o077)
@@ -353,7 +354,7 @@ def _supervise(control: Path, run: Path, installation: Path, start: int, own: in
         stack.callback(_remove, run)
         stack.callback((control / "state.json").unlink, missing_ok=True)
         try:
-            host = _start(stack, control, run, installation, run_lock)
+            host = _start(stack, control, run, run_lock)
             state = {"host": str(host)}
         except (OSError, KeyError, subprocess.SubprocessError) as error:
             state = {"error": _report(error, control / "postgres.log")}
@@ -374,13 +375,14 @@ def _report(error: Exception, log: Path) -> str:
     return _with_remedy("\n".join([f"PostgreSQL did not start: {error}", *(f"    {line}" for line in lines)]))
 
 
-def _start(stack: contextlib.ExitStack, control: Path, run: Path, installation: Path, run_lock: int) -> Path:
+def _start(stack: contextlib.ExitStack, control: Path, run: Path, run_lock: int) -> Path:
     """Start PostgreSQL, have the stack stop it, and return the directory of its socket once it is ready."""
     durable = control != run
     data = control / "postgres"
     data_lock = _claim(control / "data.lock", data)
     root = os.geteuid() == 0
     account = _account(data) if root else {}
+    installation = (run / _INSTALLATION).resolve()
     programs = (_copy(installation, run) if root else installation) / "bin"
     log = stack.enter_context((control / "postgres.log").open("wb"))
     process: dict[str, Any] = {
@@ -418,12 +420,10 @@ def _initialise(data: Path, initdb: Path, server: list[str], process: dict[str, 
     unfinished = data.with_name(f"{data.name}.new")
     shutil.rmtree(unfinished, ignore_errors=True)
     _make_directory(unfinished, process)
-    options = ["--no-sync", "-E", "UTF8", "--locale=C"]
     version = subprocess.check_output(  # noqa: S603 - a fixed command
         [initdb, "--version"], env=process["env"], stderr=process["stdout"], text=True
     )
-    if int(version.split()[-1].partition(".")[0]) >= _BUILTIN_LOCALE:
-        options += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    options = ["--no-sync", "-E", "UTF8", *_locale(version)]
     subprocess.run(  # noqa: S603 - a fixed command
         [str(initdb), "-D", _DATA_ARGUMENT, "-U", USER, "-A", "trust", *options],
         check=True,
@@ -439,6 +439,13 @@ def _initialise(data: Path, initdb: Path, server: list[str], process: dict[str, 
         **process,
     )
     unfinished.rename(data)
+
+
+def _locale(version: str) -> list[str]:
+    """Return initdb's options for text in UTF-8, sorted by code point, from what its ``--version`` prints."""
+    major = int(re.findall(r"\d+", version)[0])
+    own = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if major >= _BUILTIN_LOCALE else []
+    return ["--locale=C", *own]
 
 
 def _claim(path: Path, data: Path) -> int:
@@ -504,4 +511,4 @@ def _stop(postgres: subprocess.Popen[bytes], durable: bool) -> None:
 
 
 if __name__ == "__main__":
-    _supervise(*map(Path, sys.argv[1:4]), *map(int, sys.argv[4:]))
+    _supervise(Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:]))

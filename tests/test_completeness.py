@@ -1,0 +1,194 @@
+"""Whatever a reader may call, type, set or meet stands on a page, in a block that runs.
+
+The lists of names come from the code, so that a new name without a page fails here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from handbook.block import Kind
+from handbook.database import OWN_SERVER
+from handbook.page import Page, read, text_of
+from handbook.rendering import Renderer
+from handbook.suite import pages_of
+from src.config import SettingsError
+from src.db import errors, migration_runner
+from src.db.command import main
+
+ROOT = Path(__file__).resolve().parent.parent
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+PROMPTS = {Kind.CONSOLE: re.compile(r"[$>] (.*)"), Kind.PYCON: re.compile(r"(?:>>>|\.\.\.) (.*)")}
+# Any value that is read from the environment by its name; PATH is the system's.
+VARIABLE = re.compile(r"""(?:environ(?:\.get\(|\[)|getenv\()["'](?!PATH\b)(\w+)["']""")
+
+
+@dataclass(frozen=True, repr=False)
+class Shown:
+    """What the blocks that run show: the commands that are typed, the code that is written, and what is printed."""
+
+    typed: str
+    written: str
+    printed: str
+
+    @property
+    def given(self) -> str:
+        """What a reader gives to a program."""
+        return f"{self.typed}\n{self.written}"
+
+
+def shown(pages: Iterable[Page]) -> Shown:
+    """What the blocks of some pages show, but for those that do not run."""
+    typed: list[str] = []
+    written: list[str] = []
+    printed: list[str] = []
+    for block in (block for page in pages for block in page if block.reason is None and block.kind is not Kind.SHOWN):
+        lines = block.text.split("\n")
+        prompt = PROMPTS.get(block.kind)
+        inputs = [found[1] if (found := prompt.match(line)) else "" for line in lines] if prompt else lines
+        (typed if block.kind in {Kind.CONSOLE, Kind.BASH} else written).append("\n".join(inputs))
+        printed += [line for line, entered in zip(lines, inputs, strict=True) if not entered]
+        printed += [block.output.text] if block.output else []
+    return Shown("\n".join(typed).replace("\\\n", " "), "\n".join(written), "\n".join(printed))
+
+
+def usage(*command: str) -> str:
+    """What `python -m src.db` says of itself, or of one of its commands."""
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text), pytest.raises(SystemExit):
+        main([*command, "--help"])
+    return text.getvalue()
+
+
+def commands() -> list[str]:
+    return re.findall(r"(?m)^ {4}([a-z]+)  ", usage())
+
+
+def targets() -> list[str]:
+    return re.findall(r"(?m)^([a-z-]+):.*? ## ", MAKEFILE)
+
+
+def uses(command: str) -> str:
+    """A pattern for the command lines of a command, typed as such or by way of its make target."""
+    passed_on = re.findall(rf"(?m)^([a-z-]+):.*\n\t\$\(MIGRATIONS\) {command} ", MAKEFILE)
+    return rf"(?:src\.db {command}|make (?:{'|'.join(passed_on)}))(?![\w-])[^\n|;&]*"
+
+
+def functions_without_a_page(blocks: Shown) -> list[str]:
+    return [name for name in migration_runner.__all__ if not re.search(rf"\b{name}\b", blocks.written)]
+
+
+def commands_without_a_page(blocks: Shown) -> list[str]:
+    return [
+        f"{use} {command}"
+        for command in commands()
+        for use, pattern in (("use of", uses(command)), ("--help of", rf"src\.db {command} --help\b"))
+        if not re.search(pattern, blocks.typed)
+    ]
+
+
+def options_without_a_page(blocks: Shown) -> list[str]:
+    """The options that no command line has; one that several commands share needs one of them."""
+    commands_with: dict[str, list[str]] = {}
+    for command in commands():
+        for option in re.findall(r"(?m)^  (?:-\w, )?(--[a-z-]+)", usage(command)):
+            commands_with.setdefault(option, []).append(command)
+    return [
+        f"{option} of {', '.join(names)}"
+        for option, names in commands_with.items()
+        if not any(re.search(rf"{uses(name)}{option}(?![\w-])", blocks.typed) for name in names)
+    ]
+
+
+def targets_without_a_page(blocks: Shown) -> list[str]:
+    """The targets that no command line has. `make --dry-run` counts: some would run these very pages."""
+    return [name for name in targets() if not re.search(rf"\bmake (?:[\w./=-]+ )*{name}(?![\w-])", blocks.typed)]
+
+
+def settings_without_a_page(blocks: Shown) -> list[str]:
+    code = "\n".join(file.read_text(encoding="utf-8") for file in (ROOT / "backend" / "src").rglob("*.py"))
+    names = {*VARIABLE.findall(code), OWN_SERVER}
+    return sorted(name for name in names if not re.search(rf"\b{name}\b", blocks.given))
+
+
+def errors_without_a_page(blocks: Shown) -> list[str]:
+    kinds = [
+        kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.MigrationError)
+    ]
+    names = [kind.__name__ for kind in (*kinds, SettingsError)]
+    codes = [f"[{kind.code}]" for kind in kinds if kind is not errors.MigrationError]
+    both = f"{blocks.given}\n{blocks.printed}"
+    return [name for name in names if not re.search(rf"\b{name}\b", both)] + [
+        code for code in codes if code not in blocks.printed
+    ]
+
+
+WITHOUT_A_PAGE: dict[str, Callable[[Shown], list[str]]] = {
+    "functions": functions_without_a_page,
+    "commands": commands_without_a_page,
+    "options": options_without_a_page,
+    "make targets": targets_without_a_page,
+    "settings": settings_without_a_page,
+    "errors": errors_without_a_page,
+}
+
+
+@pytest.fixture(scope="module")
+def handbook() -> Shown:
+    renderer = Renderer(ROOT / "mkdocs.yml")
+    return shown(read(text_of(file), renderer) for file in pages_of(ROOT).values())
+
+
+@pytest.mark.parametrize("kind", WITHOUT_A_PAGE)
+def test_every_name_stands_on_a_page_in_a_block_that_runs(kind: str, handbook: Shown) -> None:
+    missing = WITHOUT_A_PAGE[kind](handbook)
+    assert missing == [], f"no block that runs shows these {kind}: {', '.join(missing)}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "some"),
+    [
+        ("functions", "run_migrations"),
+        ("commands", "--help of rehearse"),
+        ("options", "--fail-on of rehearse"),
+        ("make targets", "verify-migrations"),
+        ("settings", "PLANTOPS_LOG_LEVEL"),
+        ("errors", "[PM12]"),
+    ],
+)
+def test_prose_and_blocks_that_do_not_run_are_no_page(kind: str, some: str) -> None:
+    """What stands nowhere else is missing, and so is every other name of its kind."""
+    text = f"# {some}\n\n`make verify-migrations`, `python -m src.db rehearse --help --fail-on=rewrite`\n"
+    text += "\n<!-- not run: a sample -->\n```python\nrun_migrations(PLANTOPS_LOG_LEVEL)\n```\n"
+    text += "\n```text\n[PM12] LockTimeoutError\n```\n"
+    missing = WITHOUT_A_PAGE[kind](shown([read(text, Renderer(ROOT / "mkdocs.yml"))]))
+    assert some in missing
+    assert len(missing) > 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "block"),
+    [
+        ("functions", "run_migrations", "```pycon\n>>> await run_migrations(url)\n[]\n```"),
+        ("functions", "apply_migration", '```python title="a/b.py"\nfrom x import apply_migration\n```'),
+        ("commands", "use of status", "```console\n$ cd backend && python -m src.db status\n```"),
+        ("commands", "use of new", "```console\n$ make migration NAME=add_room\n```"),
+        ("commands", "--help of seal", "```console\n$ python -m src.db seal --help\n```"),
+        ("options", "--check of status", "```console\n$ make status ARGS=--check\n```"),
+        ("options", "--wait of migrate", "```console\n$ python -m src.db migrate \\\n>     --wait 3\n```"),
+        ("make targets", "check", "```console\n$ make --dry-run check\n```"),
+        ("settings", "PLANTOPS_PORT", "```bash\nPLANTOPS_PORT=1 true\n```"),
+        ("errors", "[PM03]", "```console\n$ make migrate\n[PM03] Background\n```"),
+    ],
+)
+def test_a_block_that_runs_is_a_page(kind: str, name: str, block: str) -> None:
+    page = read(f"# Title\n\n{block}\n", Renderer(ROOT / "mkdocs.yml"))
+    assert page.problems == []
+    assert name not in WITHOUT_A_PAGE[kind](shown([page]))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 COPIED = ("Makefile", "mkdocs.yml", "pyproject.toml")
-LINKED = (".venv", "backend", "requirements", "tests", "docs/hooks")
+LINKED = (".venv", "backend", "requirements", "tests", "docs/hooks", "docs/theme")
 # What would tie the inner run to the one it is started from, apart from the server, and what makes pytest tell more.
 FOREIGN = ("PYTEST_", "HANDBOOK_PAGE", "CI", "BUILD_NUMBER")
 SERVER = ("HANDBOOK_", "PLANTOPS_RUN")

@@ -85,7 +85,7 @@ def build(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]
 
 
 def page(project: Project, name: str = "garden") -> str:
-    return (project.directory / "build" / "site" / name / "index.html").read_text(encoding="utf-8")
+    return (project.directory / "build" / "site" / f"{name}.html").read_text(encoding="utf-8")
 
 
 def marks(html: str) -> list[str]:
@@ -218,7 +218,7 @@ def test_a_served_page_is_proven_again_when_it_is_saved(project: Project) -> Non
         start_new_session=True,
     ) as live:
         try:
-            wait_for(f"{address}/garden/", lambda text: "data-proof-key" in text, 20)
+            wait_for(f"{address}/garden.html", lambda text: "data-proof-key" in text, 20)
             project.write("garden.md", GARDEN.replace("   1\n", "   7\n"))
             saved = time.monotonic()
             wait_for(f"{address}/.proof?page=garden.md", lambda text: "-    7\\n+    1" in text, 10)

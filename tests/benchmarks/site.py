@@ -51,8 +51,8 @@ def write(project: Path) -> None:
     settings = settings[: settings.index("nav:")] + settings[settings.index("theme:") :]
     (project / "mkdocs.yml").write_text(settings, encoding="utf-8")
     (project / "plain.yml").write_text(settings.replace(HOOKS, ""), encoding="utf-8")
-    shutil.copytree(ROOT / "docs" / "assets", project / "docs" / "assets")
-    shutil.copytree(ROOT / "docs" / "hooks", project / "docs" / "hooks")
+    for name in ("assets", "hooks", "theme"):
+        shutil.copytree(ROOT / "docs" / name, project / "docs" / name)
     pages: dict[str, list[dict[str, Any]]] = {}
     for page in range(PAGES):
         name = "index.md" if page == 0 else f"page-{page}.md"

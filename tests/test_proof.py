@@ -198,7 +198,7 @@ def test_equal_blocks_of_a_page_have_each_their_own_record() -> None:
 
 
 def test_without_a_proof_every_mark_says_so() -> None:
-    assert "Not verified yet" in mark(None, "")
+    assert "Not verified yet" in mark(None)
     assert "No block has run yet" in verification.text({}, "")
 
 

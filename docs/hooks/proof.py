@@ -1,7 +1,8 @@
 """The MkDocs hook that shows the proof: what became of each block when the handbook's tests ran it.
 
-It reads `build/proof.json`, which the tests write, and nothing else of them. Each block gets a mark below it; the page
-`verification.md` lists them all. A strict build refuses a page with a block that has no proof for its present text.
+It reads `build/proof.json`, which the tests write, and the proofs beside it, and nothing else of them. Each block gets
+a mark below it; the page `verification.md` lists them all. A strict build refuses a page with a block that has no proof
+for its present text.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from mkdocs.structure.files import File
 from pymdownx.superfences import highlight_validator
 
 import verification
+from versions import add_versions, in_words
 
 if TYPE_CHECKING:
     from markdown import Markdown
@@ -52,17 +54,14 @@ class Proof:
 
     @classmethod
     def read(cls, path: Path) -> Proof:
-        """The proof in a file, or an empty one where there is no such file.
+        """The proof in a file, or an empty one where there is no such file, with what those beside it add.
 
         Raises:
-            PluginError: the file is not a proof.
+            PluginError: a file is not a proof.
         """
-        try:
-            return cls(json.loads(path.read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            return cls({})
-        except ValueError as error:
-            raise PluginError(f"{path}: not a proof ({error}); delete it and run make docs-test") from None  # noqa: TRY003
+        content = _load(path)
+        add_versions(content, [_load(other) for other in sorted(path.parent.glob(f"{path.stem}-*{path.suffix}"))])
+        return cls(content)
 
     def start(self, page: str) -> None:
         """Begin a page, named by its path below docs."""
@@ -79,6 +78,16 @@ class Proof:
             return None
         # Where more blocks of one text are rendered than ran, the last record is all there is.
         return entries.pop(0) if len(entries) > 1 else entries[0]
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise PluginError(f"{path}: not a proof ({error}); delete it and run make docs-test") from None  # noqa: TRY003
+    return content
 
 
 _proof = Proof({})
@@ -120,7 +129,7 @@ def marks_of(proof: Proof, page: str) -> dict[str, list[str]]:
     """The marks of a page's blocks as HTML, by their keys, each key's in the order of the page."""
     marks: dict[str, list[str]] = defaultdict(list)
     for entry in proof.pages.get(page, []):
-        marks[entry["key"]].append(mark(entry, proof.postgresql))
+        marks[entry["key"]].append(mark(entry))
     return marks
 
 
@@ -176,11 +185,11 @@ def format_block(
     """Highlight a block as SuperFences does, and put its mark below it."""
     fences: Any = md.preprocessors["fenced_code_block"]
     block: str = fences.highlight(src=source, language=language, options=options, md=md, **keywords)
-    below = mark(_proof.take(language, source), _proof.postgresql)
+    below = mark(_proof.take(language, source))
     return block + (f'<div data-proof-key="{block_key(language, source)}">{below}</div>' if _live else below)
 
 
-def mark(entry: dict[str, Any] | None, postgresql: str) -> str:
+def mark(entry: dict[str, Any] | None) -> str:
     """The mark of a block, as HTML: what became of it, in words that a screen reader reads too."""
     if entry is None:
         return _mark("unverified", "Not verified yet")
@@ -192,7 +201,8 @@ def mark(entry: dict[str, Any] | None, postgresql: str) -> str:
     if status == "not run":
         return _mark("not-run", f"Not run: {escape(entry['reason'])}")
     if status == "passed":
-        return _mark("passed", _PASSED[kind].format(postgresql=escape(postgresql)), entry.get("output", ""))
+        postgresql = f" on PostgreSQL {escape(in_words(entry['versions']))}" if entry["versions"] else ""
+        return _mark("passed", _PASSED[kind].format(postgresql=postgresql), entry.get("output", ""))
     name, text = _WITHOUT_DETAILS[status]
     return _mark(name, text)
 
@@ -205,7 +215,7 @@ _PASSED = {
     "file": "Written as shown, for the blocks below",
     "data": "Parsed",
     "output": "Printed by the block above",
-} | dict.fromkeys(("python", "pycon", "sql", "console", "bash"), "Ran on PostgreSQL {postgresql}")
+} | dict.fromkeys(("python", "pycon", "sql", "console", "bash"), "Ran{postgresql}")
 
 
 def _mark(name: str, text: str, details: str = "", *, opened: bool = False) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, TypeAlias
 
+from versions import counts_of
+
 Entry: TypeAlias = Mapping[str, Any]
 Pages: TypeAlias = Mapping[str, Sequence[Entry]]
 
@@ -16,7 +18,7 @@ TABLE = '<div data-proof-table="{}"></div>'
 TABLE_PATTERN = re.compile(TABLE.format("(.*?)"))
 NOT_RUN = "not run"
 # What the data for programs holds of a block: nothing that differs from run to run.
-PUBLISHED = ("id", "line", "kind", "status", "reason")
+PUBLISHED = ("id", "line", "kind", "status", "reason", "versions")
 STATUSES = {
     "passed": "did what the page says",
     "failed": "failed",
@@ -42,6 +44,7 @@ def text(pages: Pages, postgresql: str) -> str:
         f"The handbook has {_number(sum(counts.values()), 'block')} on {_number(len(listed), 'page')}."
         + (f" They ran on PostgreSQL {postgresql}." if postgresql else ""),
         "",
+        *_by_version(pages),
         "| what became of them | blocks |",
         "| --- | ---: |",
         *(f"| {meaning} | {counts[status]} |" for status, meaning in STATUSES.items() if counts[status]),
@@ -56,6 +59,15 @@ def text(pages: Pages, postgresql: str) -> str:
     for page in listed:
         lines += [f"## {page}", "", TABLE.format(page), ""]
     return "\n".join(lines)
+
+
+def _by_version(pages: Pages) -> list[str]:
+    """A table of the versions as Markdown, where there is more than one."""
+    counts = counts_of(entry for entries in pages.values() for entry in _visible(entries))
+    if len(counts) < 2:  # noqa: PLR2004 - a table of one row says nothing
+        return []
+    rows = [f"| {version} | {count} |" for version, count in counts.items()]
+    return ["| PostgreSQL | blocks that did what the page says |", "| --- | ---: |", *rows, ""]
 
 
 def with_tables(html: str, pages: Pages, urls: Mapping[str, str]) -> str:

@@ -175,10 +175,13 @@ class Server:
 
 
 @contextmanager
-def serve() -> Iterator[Server]:
+def serve(installation: Path | None = None) -> Iterator[Server]:
     """The server of this run: the one that its first process chose, one of your own, or a throw-away.
 
     The choice is handed to the run's other processes in the environment.
+
+    Args:
+        installation: the directory of the PostgreSQL that a throw-away runs; None for the wheel's.
 
     Raises:
         DatabaseError: your own server cannot be reached.
@@ -193,7 +196,7 @@ def serve() -> Iterator[Server]:
         return
     from src.db import server  # noqa: PLC0415
 
-    with server.throwaway() as own:
+    with server.throwaway(installation=installation) as own:
         chosen = Server(
             environ.get(OWN_SERVER) or own.url("postgres"),
             own.scratch,

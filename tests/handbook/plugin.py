@@ -11,6 +11,7 @@ import pytest
 from handbook.block import Kind
 from handbook.database import Server
 from handbook.items import PROOF_PROPERTY, UPDATE_PROPERTY, BlockItem, PageFile
+from handbook.record import PROOF
 from handbook.run import Status
 from handbook.suite import DOCS, HANDBOOK, Handbook
 
@@ -20,6 +21,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--update-docs", action="store_true", help="write what the handbook's blocks print into its expected output"
     )
+    group.addoption("--proof", type=Path, default=PROOF, help="the file that the proof is written to (%(default)s)")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -29,10 +29,12 @@ class Record:
     """The proof of a run, page by page.
 
     Args:
-        project: the checkout, in whose `build` directory the proof is kept.
+        project: the checkout.
+        proof: the proof file, seen from the checkout.
     """
 
     project: Path
+    proof: Path = PROOF
     pages: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
 
     def add(self, page: str, entries: list[dict[str, Any]]) -> None:
@@ -56,8 +58,8 @@ class Record:
             pages: the files of every page of the handbook, by their paths below docs; the proof holds no others.
             read: reads a page. It is asked for those that ran or have changed since the last proof, and no others.
         """
-        path = self.project / PROOF
-        before = read_proof(self.project)
+        path = self.project / self.proof
+        before = read_proof(path)
         texts = {name: _digest(file) for name, file in sorted(pages.items())}
         entries = {}
         for name, text in texts.items():
@@ -78,10 +80,10 @@ class Record:
         return path
 
 
-def read_proof(project: Path) -> dict[str, Any]:
-    """The proof of a checkout; empty where there is none, or none that can be read."""
+def read_proof(path: Path) -> dict[str, Any]:
+    """What a proof file holds; empty where there is none, or none that can be read."""
     try:
-        proof = json.loads((project / PROOF).read_text(encoding="utf-8"))
+        proof = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return proof if isinstance(proof, dict) else {}
@@ -94,7 +96,7 @@ def stale_pages(project: Path, pages: Mapping[str, Path]) -> list[Path]:
         project: the checkout.
         pages: the files of its pages, by their paths below docs.
     """
-    proof = read_proof(project)
+    proof = read_proof(project / PROOF)
     if proof.get("backend") != backend_digest(project):
         return list(pages.values())
     texts = proof.get("texts", {})

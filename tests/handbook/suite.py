@@ -68,7 +68,7 @@ class Handbook:
         self.config = config
         self.project = config.rootpath
         self.docs = self.project / DOCS
-        self.record = Record(self.project)
+        self.record = Record(self.project, config.getoption("proof"))
         self.documents: dict[Path, PageDocument] = {}
         self.left: Counter[Path] = Counter()
         self.sybil = HandbookSybil(

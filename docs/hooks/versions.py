@@ -1,0 +1,59 @@
+"""On which PostgreSQL each block ran: `make check-versions` writes a proof for each version beside the ordinary one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import takewhile
+from typing import Any, TypeAlias
+
+Content: TypeAlias = Mapping[str, Any]
+Entry: TypeAlias = dict[str, Any]
+
+# What is only shown has no part in what a block does, and what keeps a page from being tested is no block.
+NOT_TESTED = {"shown", "problem"}
+
+
+def add_versions(proof: Content, others: Iterable[Content]) -> None:
+    """Give each entry of a proof its `versions`: those on which the block did what the page says, in ascending order.
+
+    Another proof counts for a block as long as the backend, the block and all blocks above it on its page are the same.
+
+    Args:
+        proof: what the ordinary proof holds.
+        others: what those of single versions hold.
+    """
+    alike = [other for other in others if other.get("backend") == proof.get("backend")]
+    for page, entries in proof.get("pages", {}).items():
+        for entry in entries:
+            entry["versions"] = _versions(entry, proof)
+        tested = _tested(entries)
+        for other in alike:
+            pairs = zip(tested, _tested(other.get("pages", {}).get(page, [])), strict=False)
+            for entry, same in takewhile(lambda pair: pair[0]["key"] == pair[1]["key"], pairs):
+                if entry["status"] == "passed":
+                    entry["versions"] = sorted({*entry["versions"], *_versions(same, other)}, key=_number)
+
+
+def in_words(versions: Sequence[str]) -> str:
+    """Versions as a reader lists them: `14.23, 15.19 and 18.6`."""
+    *others, last = versions
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def counts_of(entries: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """How many of some entries did what the page says, by version, in ascending order."""
+    counts = Counter(version for entry in entries for version in entry["versions"])
+    return {version: counts[version] for version in sorted(counts, key=_number)}
+
+
+def _versions(entry: Entry, proof: Content) -> list[str]:
+    return [proof["postgresql"]] if entry["status"] == "passed" and proof.get("postgresql") else []
+
+
+def _tested(entries: Iterable[Entry]) -> list[Entry]:
+    return [entry for entry in entries if entry["kind"] not in NOT_TESTED]
+
+
+def _number(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")]

@@ -45,7 +45,9 @@ def _with_tables(markdown: str, config: MkDocsConfig, files: Files) -> str:
 
 def on_post_page(output: str, page: Page, **_: Any) -> str:
     """Name the Markdown in the page's head, where programs look for it."""
-    link = f'<link rel="alternate" type="{TYPE}" href="{escape(page.meta["markdown_url"])}">'
+    # With the space, because the theme takes a link whose rel is "alternate" and no more for another language of the
+    # site, and asks for that one's sitemap as each page opens.
+    link = f'<link rel="alternate " type="{TYPE}" href="{escape(page.meta["markdown_url"])}">'
     return output.replace("</head>", f"{link}</head>", 1)
 
 

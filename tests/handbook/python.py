@@ -99,7 +99,7 @@ def run_session(block: Block, page: Path, workspace: Workspace, check: Callable[
             except BaseException as error:
                 print(HEADER, f"  {ELLIPSIS}", *_message(error), sep="\n", file=printed)
         actual = lines_of(printed.getvalue())
-        check(_without_frames(exchange.expected), actual)
+        check(without_frames(exchange.expected), actual)
         shown += [*_prompts(exchange.source), *actual]
     return "\n".join(shown)
 
@@ -147,7 +147,7 @@ def _prompts(source: str) -> list[str]:
     return [f"{PROMPT} {first}", *(f"{CONTINUATION} {line}".rstrip() for line in rest)]
 
 
-def _without_frames(expected: Expected) -> Expected:
+def without_frames(expected: Expected) -> Expected:
     """Expected output in which a traceback's frames stand as one line, as they do in what was printed."""
     lines, numbers = expected.lines, expected.numbers
     if HEADER not in lines:

@@ -69,6 +69,7 @@ class PageRun:
         blocks: its blocks.
         workspace: where they run.
         updating: collect edits that bring expected output up to date, instead of failing.
+        outcomes: what became of the blocks that have run in this workspace already.
     """
 
     path: Path
@@ -79,10 +80,11 @@ class PageRun:
     outcomes: dict[str, Outcome] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._waiting = [block for block in self.blocks if block.kind is not Kind.SHOWN]
+        blocks = [block for block in self.blocks if block.kind is not Kind.SHOWN]
+        self._waiting = [block for block in blocks if block.id not in self.outcomes]
         self._failed: Block | None = None
-        self._uses_database = any(_uses_database(block) for block in self._waiting)
-        self._uses_workspace = any(_uses_workspace(block) for block in self._waiting)
+        self._uses_database = any(_uses_database(block) for block in blocks)
+        self._uses_workspace = any(_uses_workspace(block) for block in blocks)
 
     def reach(self, block: Block, evaluate: Callable[[Block], None]) -> Outcome:
         """Run the blocks of the page up to this one, those that have not run yet, and say what became of it.

@@ -1,0 +1,67 @@
+"""Lies about commands: another word, a missing option, a missing command."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from lies import sql
+from lies.lie import Edit, altered
+
+WORD = re.compile(r"""(?:[^\s'"\\|&;<>()]|\\.|'[^']*'|"(?:[^"\\]|\\.)*")+""", re.DOTALL)
+VARIABLE = re.compile(r"([A-Za-z_]\w*)=")
+# What bash reads for itself; to misspell it is no lie.
+RESERVED = frozenset(
+    re.findall(r"\S+", "if then elif else fi for while until do done case esac in function time { } ! [[ ]]")
+)
+PAUSES = {"sleep", "timeout"}
+EXPANSION = re.compile(r"\$\{?[\w?#@*!$-]+\}?|\$\(|\d*[<>]&?\d*")
+
+
+def edits(text: str) -> Iterator[Edit]:
+    """Every lie about a text of bash."""
+    previous = ""
+    for match in WORD.finditer(text):
+        word, start = match[0], match.start()
+        if text[text.rfind("\n", 0, start) + 1 : start].lstrip().startswith("#") or word.startswith("#"):
+            continue
+        if word in RESERVED or previous in PAUSES or (word.isdigit() and text[match.end() : match.end() + 1] in "<>&"):
+            previous = word
+            continue
+        previous = word
+        yield from _words(word, start)
+        if re.match(r"--?[A-Za-z]", word):
+            yield Edit("option", start - (text[start - 1 : start] == " "), match.end(), "")
+
+
+def _words(word: str, offset: int) -> Iterator[Edit]:
+    if (assigned := VARIABLE.match(word)) and not word.startswith("-"):
+        yield Edit("variable", offset, offset + len(assigned[1]), altered(assigned[1]))
+        yield from _words(word[assigned.end() :], offset + assigned.end()) if word[assigned.end() :] else ()
+        return
+    if word[0] in "'\"" and word[-1] == word[0] and len(word) > 2:
+        inside = word[1:-1]
+        if sql.looks_like_sql(inside) or inside.startswith("\\"):
+            found = sql.edits(inside)
+        else:
+            found = (
+                Edit(edit.kind, match.start() + edit.start, match.start() + edit.end, edit.new)
+                for match in re.finditer(r"\S+", inside)
+                for edit in _plain(match[0])
+            )
+        for edit in found:
+            yield Edit(edit.kind, offset + 1 + edit.start, offset + 1 + edit.end, edit.new)
+        return
+    for edit in _plain(word):
+        yield Edit(edit.kind, offset + edit.start, offset + edit.end, edit.new)
+
+
+def _plain(word: str) -> Iterator[Edit]:
+    """A word altered outside what bash puts in for variables."""
+    hidden = EXPANSION.sub(lambda match: " " * len(match[0]), word)
+    pieces = [match for match in re.finditer(r"[^\s\"'\\]+", hidden) if re.search(r"\w", match[0])]
+    if pieces:
+        piece = pieces[-1]
+        other = altered(piece[0])
+        if other != piece[0]:
+            yield Edit("word", piece.start(), piece.end(), other)

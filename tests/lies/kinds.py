@@ -1,0 +1,122 @@
+"""Which lies there are about a page: what each kind of block shows, and what of it can be altered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+from handbook.block import Block, Kind
+from handbook.failure import BlockError
+from handbook.output import Expected
+from handbook.page import Page
+from handbook.program import read_console
+from handbook.python import read_session
+from lies import code, commands, data, outputs, sql
+from lies.lie import Edit, Lie, Part, Source, altered, numbered
+
+PROMPT_WIDTHS = {Kind.PYCON: 4, Kind.CONSOLE: 2}
+NOTHING = {Kind.PYCON: "pass", Kind.CONSOLE: ":"}
+
+
+def lies_of(name: str, page: Page) -> list[Lie]:
+    """Every lie about a page, in the order of its text.
+
+    Hidden set-up, blocks that do not run and blocks that are only shown are left out: nobody reads the one as a
+    statement, and the page says of the others that they are not tested.
+
+    Args:
+        name: the page's path below docs.
+        page: the page.
+    """
+    found = []
+    for block in page:
+        if is_told(block):
+            found += numbered(Lie(name, block, edit) for edit in edits_of(block))
+    return sorted(found, key=lambda lie: lie.line)
+
+
+def is_told(block: Block) -> bool:
+    """Whether a block is one that the reader sees and that runs."""
+    return block.kind is not Kind.SHOWN and block.reason is None and not block.setup
+
+
+def edits_of(block: Block) -> Iterator[Edit]:
+    """Every edit of a block that makes a lie of it."""
+    if block.kind is Kind.PYTHON:
+        yield from code.edits(block.text)
+    elif block.kind is Kind.SQL:
+        yield from sql.edits(block.text)
+        statements = sql.statements(block.text)
+        if len(statements) == 1 and block.output is None:
+            yield Edit("SQL statement", *statements[0], "")
+    elif block.kind is Kind.BASH:
+        yield from commands.edits(block.text)
+    elif block.kind in PROMPT_WIDTHS:
+        yield from _session_edits(block)
+    elif block.kind is Kind.FILE:
+        yield from _file_edits(block)
+    else:
+        yield from data.edits(block.text)
+    if block.output is not None:
+        for edit in outputs.edits(block.output.text):
+            yield replace(edit, part=Part.OUTPUT)
+
+
+def _file_edits(block: Block) -> Iterator[Edit]:
+    path = PurePosixPath(str(block.fence.title))
+    if path.suffix == ".py":
+        yield from code.edits(block.text)
+    elif path.suffix == ".sql":
+        yield from sql.edits(block.text)
+    elif path.suffix == ".sh":
+        yield from commands.edits(block.text)
+    else:
+        yield from data.edits(block.text)
+    start = len(str(path)) - len(path.name)
+    yield Edit("path", start, start + len(path.stem), altered(path.stem), Part.TITLE)
+
+
+def _session_edits(block: Block) -> Iterator[Edit]:
+    """The lies about a session: about its prompts, and about what it shows below them."""
+    try:
+        entries = list(entries_of(block))
+    except BlockError:
+        return
+    width = PROMPT_WIDTHS[block.kind]
+    starts = Source.whole(block.text).starts
+    for line, text, expected in entries:
+        first = line - block.first_line
+        source = Source(text, [start + width for start in starts[first : first + text.count("\n") + 1]])
+        yield from source.moved(code.literals(text) if block.kind is Kind.PYCON else commands.edits(text))
+        if not expected.lines and not _is_idle(block.kind, text):
+            end = starts[first] + width + len(block.text[starts[first] + width :].split("\n")[0])
+            if "\n" in text:
+                end = source.place(len(text) - len(text.split("\n")[-1])) + len(text.split("\n")[-1])
+            yield Edit("statement", starts[first] + width, end, NOTHING[block.kind])
+        if expected.lines:
+            begin = starts[expected.line - block.first_line]
+            shown = block.text[begin:].split("\n")[: expected.count]
+            for edit in outputs.edits("\n".join(shown)):
+                yield replace(edit, start=begin + edit.start, end=begin + edit.end)
+
+
+def entries_of(block: Block) -> Iterator[tuple[int, str, Expected]]:
+    """What a session asks and shows: the line of each prompt, what stands behind it, and the output below it.
+
+    Raises:
+        BlockError: the session does not start with a prompt.
+    """
+    if block.kind is Kind.CONSOLE:
+        for command in read_console(block):
+            yield command.line, command.text, command.expected
+    else:
+        for exchange in read_session(block):
+            yield exchange.line, exchange.source, exchange.expected
+
+
+def _is_idle(kind: Kind, text: str) -> bool:
+    """Whether a prompt without output only waits or tidies up."""
+    if kind is Kind.CONSOLE:
+        return text.split(maxsplit=1)[0] in commands.PAUSES
+    return not any(edit.kind == "statement" for edit in code.edits(text))

@@ -1,0 +1,205 @@
+"""Lies about SQL: a statement that is missing, a constraint that is missing, another type, another word."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from lies.lie import Edit, altered
+
+TOKEN = re.compile(
+    r"""
+      (?P<comment> --[^\n]* | /\*.*?\*/ )
+    | (?P<body> \$(?P<tag>\w*)\$ .*? \$(?P=tag)\$ )
+    | (?P<string> [eE]?'(?:[^'\\]|''|\\.)*' )
+    | (?P<quoted> "(?:[^"]|"")*" )
+    | (?P<parameter> \$\d+ | :'?\w+'? (?<!::\w) )
+    | (?P<number> \b\d+(?:\.\d+)?\b )
+    | (?P<word> [^\W\d]\w* )
+    | (?P<other> . )
+    """,
+    re.DOTALL | re.VERBOSE,
+)
+VERBS = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        ALTER ANALYZE BEGIN CALL CLUSTER COMMENT COMMIT COPY CREATE DELETE DO DROP EXPLAIN GRANT INSERT LISTEN LOCK
+        MERGE NOTIFY PREPARE REFRESH REINDEX RELEASE RESET REVOKE ROLLBACK SAVEPOINT SELECT SET SHOW START TABLE
+        TRUNCATE UPDATE VACUUM VALUES WITH
+        """,
+    )
+)
+# To misspell one of these is no lie: PostgreSQL does not understand it.
+KEYWORDS = VERBS | frozenset(
+    re.findall(
+        r"\w+",
+        """
+        ADD AFTER ALL ALWAYS AND ANY AS ASC BEFORE BETWEEN BY CASCADE CASE CAST CHECK COALESCE COLUMN CONCURRENTLY
+        CONFLICT CONSTRAINT CROSS DATABASE DECLARE DEFAULT DEFERRABLE DESC DISTINCT DOMAIN EACH ELSE END EXCEPT
+        EXCLUDE EXECUTE EXISTS EXTENSION FALSE FILTER FIRST FOR FOREIGN FROM FULL FUNCTION GENERATED GROUP HAVING
+        IDENTITY IF ILIKE IMMUTABLE IN INDEX INNER INTERSECT INTERVAL INTO IS JOIN KEY LANGUAGE LAST LATERAL LEFT
+        LIKE LIMIT LOCAL LOOP MATERIALIZED MODE NEW NO NOT NOTHING NOWAIT NULL NULLS OF OFFSET OLD ON ONLY OR ORDER
+        OUTER OVER OWNED OWNER PARTITION POLICY PRIMARY PRIVILEGES PROCEDURE RAISE REFERENCES RENAME REPLACE
+        RESTRICT RETURN RETURNING RETURNS RIGHT ROLE ROW ROWS SCHEMA SEQUENCE SESSION SKIP STORED TEMP TEMPORARY
+        THEN TO TRANSACTION TRIGGER TRUE TYPE UNION UNIQUE USING VALID VALIDATE VIEW WHEN WHERE WHILE WITHOUT WORK
+        """,
+    )
+)
+# Another type that a column could have as well.
+TYPES = {
+    "bigint": "integer",
+    "boolean": "integer",
+    "date": "timestamptz",
+    "double precision": "real",
+    "int": "bigint",
+    "integer": "bigint",
+    "interval": "text",
+    "jsonb": "json",
+    "numeric": "real",
+    "real": "double precision",
+    "serial": "bigserial",
+    "smallint": "integer",
+    "text": "varchar",
+    "timestamptz": "timestamp",
+    "uuid": "text",
+    "varchar": "text",
+}
+_TYPE = "|".join(sorted(TYPES, key=len, reverse=True))
+# A column's type: after its name, which no keyword is, and not in an expression.
+COLUMN_TYPE = re.compile(
+    rf"(?:\bTYPE\s+|(?:\bADD\s+COLUMN\s+(?:IF\s+NOT\s+EXISTS\s+)?|[(,]\s*)(?!(?:CONSTRAINT|CHECK|PRIMARY|FOREIGN|UNIQUE)\b)\w+\s+)"
+    rf"(?P<type>{_TYPE})\b(?!\s*\()",
+    re.IGNORECASE,
+)
+DEFINES = re.compile(r"\s*(CREATE\s+TABLE|ALTER\s+TABLE|CREATE\s+UNIQUE\s+INDEX|CREATE\s+INDEX)\b", re.IGNORECASE)
+# What a definition can lose and still be SQL, mostly with another effect.
+CLAUSES = re.compile(
+    r"""
+      (?<!IS\ )\bNOT\ NULL\b
+    | \bDEFAULT\s+(?:'(?:[^']|'')*' | \w+\([^()]*\) | [\w.]+)
+    | \bUNIQUE\b
+    | \bPRIMARY\ KEY\b(?!\s*\()
+    | \bREFERENCES\s+\w+\s*(?:\(\w+\))?(?:\s+ON\s+(?:DELETE|UPDATE)\s+(?:CASCADE|RESTRICT|SET\ NULL|NO\ ACTION))*
+    | \bON\s+(?:DELETE|UPDATE)\s+(?:CASCADE|RESTRICT|SET\ NULL|NO\ ACTION)
+    | \bNOT\ VALID\b
+    | \bCONCURRENTLY\b
+    | \bDESC\b
+    """,
+    re.VERBOSE,
+)
+
+
+def looks_like_sql(text: str) -> bool:
+    """Whether a string is SQL: it starts with one of its verbs, in capitals, with something after it."""
+    match = re.match(r"\s*([A-Z]+)\b", text)
+    return match is not None and match[1] in VERBS
+
+
+def edits(text: str) -> Iterator[Edit]:
+    """Every lie about a text of SQL, which may hold several statements."""
+    yield from missing_statements(text)
+    yield from missing_clauses(text)
+    yield from other_types(text)
+    yield from other_words(text)
+
+
+def statements(text: str) -> list[tuple[int, int]]:
+    """Where the statements of a text start and end, each with its semicolon, comments left out."""
+    found = []
+    start: int | None = None
+    depth = 0
+    line_command = False
+    for match in TOKEN.finditer(text):
+        token = match[0]
+        if match["comment"] or (token.isspace() and not (line_command and "\n" in token)):
+            continue
+        if line_command:
+            if "\n" in token and start is not None:
+                found.append((start, match.start()))
+                start, line_command = None, False
+            continue
+        if start is None:
+            start = match.start()
+            line_command = match[0] == "\\"
+            continue
+        depth += {"(": 1, ")": -1}.get(token, 0)
+        if match[0] == ";" and depth == 0:
+            found.append((start, match.end()))
+            start = None
+    if start is not None:
+        found.append((start, len(text.rstrip())))
+    return found
+
+
+def missing_statements(text: str) -> Iterator[Edit]:
+    """Each statement dropped. Of one alone nothing would be left, and what is asked of it is asked of its words."""
+    found = statements(text)
+    if len(found) > 1:
+        for start, end in found:
+            yield Edit("SQL statement", start, end, "")
+
+
+def missing_clauses(text: str) -> Iterator[Edit]:
+    """Each constraint, default and option of a definition dropped."""
+    masked = _masked(text)
+    for start, end in statements(text):
+        if DEFINES.match(masked, start):
+            for match in CLAUSES.finditer(masked, start, end):
+                before = match.start() - (masked[match.start() - 1 : match.start()] == " ")
+                yield Edit("clause", before, match.end(), "")
+
+
+def other_types(text: str) -> Iterator[Edit]:
+    """Each column with another type."""
+    masked = _masked(text)
+    for start, end in statements(text):
+        if DEFINES.match(masked, start):
+            for match in COLUMN_TYPE.finditer(masked, start, end):
+                old = match["type"]
+                yield Edit("type", match.start("type"), match.end("type"), TYPES[old.lower()])
+
+
+def other_words(text: str) -> Iterator[Edit]:
+    """Each name, number and string altered."""
+    types = {match.start("type") for match in COLUMN_TYPE.finditer(_masked(text))}
+    waits = {place for match in re.finditer(r"\bpg_sleep\(([\d.]+)\)", text) for place in range(*match.span(1))}
+    for match in TOKEN.finditer(text):
+        token, start = match[0], match.start()
+        if match["body"]:
+            mark = len(match["tag"]) + 2
+            for edit in other_words(token[mark:-mark]):
+                yield Edit(edit.kind, start + mark + edit.start, start + mark + edit.end, edit.new)
+        elif match["string"] or match["quoted"]:
+            quote = token.index(token[-1]) + 1
+            inside = token[quote:-1]
+            if match["string"] and looks_like_sql(inside):
+                for edit in other_words(inside):
+                    yield Edit(edit.kind, start + quote + edit.start, start + quote + edit.end, edit.new)
+            else:
+                kind = "string" if match["string"] else "name"
+                yield Edit(kind, start + quote, match.end() - 1, altered(inside))
+        elif match["number"]:
+            if start not in waits:
+                yield Edit("number", start, match.end(), altered(token))
+        elif match["word"] and token.upper() not in KEYWORDS and start not in types and not _is_type(text, match):
+            yield Edit("name", start, match.end(), altered(token))
+
+
+def _is_type(text: str, match: re.Match[str]) -> bool:
+    """Whether a word is the type of a cast: to misspell it is no lie."""
+    return text[: match.start()].rstrip().endswith("::") or match[0].lower() == "precision"
+
+
+def _masked(text: str) -> str:
+    """The text with blanks for comments, and for the insides of strings."""
+
+    def blank(match: re.Match[str]) -> str:
+        token = match[0]
+        if match["comment"] or match["body"]:
+            return re.sub(r"[^\n]", " ", token)
+        if match["string"]:
+            return "'" + "_" * (len(token) - 2) + "'" if token.startswith("'") else "_" * len(token)
+        return token
+
+    return TOKEN.sub(blank, text)

@@ -1,0 +1,65 @@
+"""The MkDocs hook around mkdocstrings, which puts docstrings of the backend into pages at lines like `::: src.db.x`.
+
+It takes off what this handbook has no use for, and puts the docstrings into the Markdown of the pages as well.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from griffe import Class, Function, GriffeLoader
+
+if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
+
+STYLE = "assets/_mkdocstrings.css"
+SIGNATURE = re.compile(r'<div class="language-python doc-signature highlight">.*?</div>', re.DOTALL)
+# The lines of every signature are numbered alike, and like those of the page's first block.
+LINE = re.compile(r'<span id="__span-[\d-]+"><a id="__codelineno-[^>]*></a>')
+DIRECTIVE = re.compile(r"(?m)^::: (?P<name>[\w.]+)\n(?: +.*\n)*")
+
+
+def on_config(config: MkDocsConfig) -> None:
+    """Take mkdocstrings' style sheet off the pages: what they need of it is in the handbook's own."""
+    config.extra_css[:] = [file for file in config.extra_css if str(file) != STYLE]
+
+
+def on_page_content(html: str, **_: object) -> str:
+    """Take the ids off the lines of signatures."""
+    return SIGNATURE.sub(lambda signature: LINE.sub("<span>", signature[0]), html)
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Put the docstrings into the pages' Markdown."""
+    site = Path(config.site_dir)
+    (site / STYLE).unlink(missing_ok=True)
+    backend = Path(config.config_file_path).parent / "backend"
+    for path in site.rglob("*.md"):
+        text = path.read_text(encoding="utf-8")
+        if DIRECTIVE.search(text):
+            path.write_text(DIRECTIVE.sub(lambda found: as_markdown(found["name"], backend), text), encoding="utf-8")
+
+
+def as_markdown(name: str, directory: Path) -> str:
+    """The docstring of a function or a class as Markdown, below its name and its signature.
+
+    Args:
+        name: where it can be imported from, such as `src.db.migration_runner.run_migrations`.
+        directory: where the import starts.
+
+    Raises:
+        KeyError: there is no such function or class.
+    """
+    loader = GriffeLoader(search_paths=[directory], allow_inspection=False)
+    loader.load(name.rpartition(".")[0])
+    loader.resolve_aliases()
+    member = loader.modules_collection[name]
+    found = member.final_target if member.is_alias else member
+    signature = ""
+    if isinstance(found, Function):
+        signature = f"{'async ' if 'async' in found.labels else ''}def {found.signature()}"
+    elif isinstance(found, Class):
+        signature = f"class {found.name}({', '.join(str(base) for base in found.bases)})"
+    return f"### {found.name}\n\n`{signature}`\n\n{found.docstring.value if found.docstring else ''}\n"

@@ -26,7 +26,7 @@ WORKERS := -n auto --maxprocesses 8
 COVERAGE := --cov --cov-branch
 
 .DEFAULT_GOAL := help
-.PHONY: help setup environment serve check site check-versions lint test docs-test update-docs bench bench-handbook restart-backend stop-backend logs psql \
+.PHONY: help setup environment serve check site check-versions lint test docs-test update-docs lies lies-changed bench bench-handbook restart-backend stop-backend logs psql \
 	status migrate rehearse migration seal verify-migrations lock screenshot clean
 
 help: ## list these commands
@@ -82,6 +82,13 @@ docs-test: environment ## run every block of the pages
 
 update-docs: environment ## write what the blocks print into the pages
 	@$(ALONE) $(PY) -m pytest "$(PAGE)" --update-docs
+
+lies: environment ## alter what the pages show, one by one: they must fail
+	@$(ALONE) PYTHONPATH=backend:tests:docs/hooks $(PY) -m lies "$(PAGE)" $(ARGS)
+
+BASE = main
+lies-changed: environment ## the same of the pages that differ from BASE
+	@$(ALONE) PYTHONPATH=backend:tests:docs/hooks $(PY) -m lies --changed "$(BASE)" $(ARGS)
 
 VERSIONS =
 check-versions: PAGE = docs/how-to

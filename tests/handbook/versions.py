@@ -20,6 +20,7 @@ from pathlib import Path
 
 from handbook.database import OWN_SERVER, serve
 from handbook.record import PROOF
+from src.db.server import ServerError
 
 LOCKS = Path("requirements")
 INSTALLATIONS = Path("build") / "postgresql"
@@ -117,12 +118,12 @@ def main() -> int:
     os.environ.pop(OWN_SERVER, None)
     try:
         failed = [version for version in arguments.versions if not check(project, version, arguments.pages)]
-    except VersionError as error:
+    except (VersionError, ServerError) as error:
         say(str(error))
         return 1
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    say(f"\nfails on PostgreSQL {', '.join(failed)}" if failed else f"\nholds on {', '.join(arguments.versions)}")
+    say(f"\n{'fails' if failed else 'holds'} on PostgreSQL {', '.join(failed or arguments.versions)}")
     return 1 if failed else 0
 
 

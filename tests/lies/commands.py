@@ -23,8 +23,8 @@ def edits(text: str) -> Iterator[Edit]:
     previous = ""
     for match in WORD.finditer(text):
         word, start = match[0], match.start()
-        if text[text.rfind("\n", 0, start) + 1 : start].lstrip().startswith("#") or word.startswith("#"):
-            continue
+        if re.search(r"(^|\s)#", text[text.rfind("\n", 0, start) + 1 : start + 1]):
+            continue  # a comment
         if word in RESERVED or previous in PAUSES or (word.isdigit() and text[match.end() : match.end() + 1] in "<>&"):
             previous = word
             continue

@@ -122,7 +122,7 @@ class Lie:
     def difference(self) -> list[str]:
         """The lines of a diff: `-` is what the page shows, `+` the lie."""
         lines = difflib.ndiff(self.before.split("\n"), self.after.split("\n"))
-        return [line.rstrip() for line in lines if line.startswith(("-", "+"))]
+        return [line.rstrip() for line in lines if line.startswith(("-", "+")) and line[1:].strip()]
 
     @property
     def key(self) -> str:

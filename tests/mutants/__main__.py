@@ -1,0 +1,153 @@
+"""`python -m mutants`: which changes of the backend the handbook notices."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import src.db.migration_runner  # noqa: F401 - the server's template is made by it, in processes forked from this one
+from handbook.database import serve
+from mutants.book import SOURCE, Book
+from mutants.change import ChangeError, changed_lines, touches
+from mutants.examination import Examination, Finding, Verdict
+from mutants.keep import Keep
+from mutants.mutant import Mutant
+from mutants.order import Order
+from mutants.pool import Plan, Pool
+from mutants.reach import Measurement, Reach
+from mutants.report import REPORT, Report
+from mutants.reviewed import outdated, read_reviews
+from mutants.suite import tests_for
+from mutants.trial import Bench
+
+KEEP_EVERY = 20.0  # seconds
+PASSED, FAILED, WRONG_USAGE = 0, 1, 2
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one examination and return the exit status: 0 passed, 1 not, 2 wrong usage."""
+    parsed = _parser().parse_args(arguments)
+    project = Path.cwd()
+    book = Book(project)
+    keep = Keep(book)
+    mutants = keep.mutants()
+    try:
+        chosen = _chosen(book, mutants, parsed)
+        reviews = read_reviews(project)
+    except (ChangeError, ValueError) as error:
+        sys.stderr.write(f"{error}\n")
+        return WRONG_USAGE
+    if not chosen:
+        sys.stdout.write("No mutants: nothing there to change.\n")
+        return PASSED
+    with serve() as server:
+        bench = Bench(book, server)
+        pool = Pool(bench, parsed.workers)
+        reaches = _measured(bench, pool, keep)
+        failing = [reach.failure for reach in reaches.values() if reach.failure is not None]
+        if failing:
+            sys.stderr.write("These pages fail with the code as it is:\n" + "".join(f"  {text}\n" for text in failing))
+            return FAILED
+        bench.durations = {name: reach.durations for name, reach in reaches.items()}
+        findings = {} if parsed.again else keep.findings()
+        progress = _Progress(keep, findings, len(chosen))
+        examination = Examination(Order(book, reaches), pool, findings, progress.tell)
+        try:
+            examination.run([mutant for mutant in chosen if mutant.id not in reviews])
+            examination.run_together([mutant for mutant in chosen if mutant.id in reviews], at_once=0)
+        finally:
+            progress.end()
+        files = {mutant.file for mutant in chosen}
+        report = Report(book, chosen, findings, reviews, outdated(reviews.values(), mutants, files))
+        if parsed.suite:
+            report = Report(
+                book, chosen, findings, reviews, report.outdated, tests_for(book, report.survivors, parsed.workers)
+            )
+    whole = len(chosen) == len(mutants)
+    report.write(project / parsed.report)
+    sys.stdout.writelines(f"{line}\n" for line in [*report.survivors_shown(), "", *report.table()])
+    complaints = list(report.complaints(whole=whole))
+    sys.stdout.writelines(f"{line}\n" for line in ["", *complaints] if complaints)
+    return FAILED if complaints else PASSED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m mutants",
+        description="Change the backend in one place after another, and see whether the handbook notices.",
+    )
+    parser.add_argument("files", nargs="*", metavar="FILE", help="files below backend/src (all of them)")
+    parser.add_argument("--changed", metavar="BRANCH", help="only the lines that differ from where BRANCH was left")
+    parser.add_argument("--suite", action="store_true", help="run the tests on what no page notices")
+    parser.add_argument("--again", action="store_true", help="forget what earlier runs found")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes at a time")
+    parser.add_argument(
+        "--report", type=Path, default=REPORT, metavar="PATH", help="where the report goes (%(default)s)"
+    )
+    return parser
+
+
+def _chosen(book: Book, mutants: Sequence[Mutant], parsed: argparse.Namespace) -> list[Mutant]:
+    """The mutants that are asked for."""
+    names = {(book.project / SOURCE / file).resolve(): file for file in book.sources}
+    files = set()
+    for given in parsed.files:
+        path = Path(given).resolve()
+        found = {file for source, file in names.items() if source == path or path in source.parents}
+        if not found:
+            raise ValueError(f"{given} is no file of {SOURCE}, or one that is not examined")
+        files |= found
+    chosen = [mutant for mutant in mutants if not files or mutant.file in files]
+    if parsed.changed:
+        changed = changed_lines(book.project, parsed.changed)
+        chosen = [mutant for mutant in chosen if touches(changed, mutant)]
+    return chosen
+
+
+def _measured(bench: Bench, pool: Pool, keep: Keep) -> dict[str, Reach]:
+    """What each page reaches, measured anew where it or the code has changed."""
+    reaches = keep.reaches()
+
+    def plan(page: str) -> Plan:
+        reaches[page] = yield Measurement(page)
+        _say(f"measuring what the pages execute: {len(reaches)} of {len(bench.book.pages)}")
+
+    pool.carry_out([plan(page) for page in bench.book.pages if page not in reaches])
+    keep.keep_reaches(reaches)
+    _say("")
+    return reaches
+
+
+class _Progress:
+    """The line that says how far an examination is, and the findings that are kept should it be broken off."""
+
+    def __init__(self, keep: Keep, findings: dict[str, Finding], count: int) -> None:
+        self._keep, self._findings, self._count = keep, findings, count
+        self._killed = self._done = 0
+        self._kept = time.monotonic()
+
+    def tell(self, mutant: Mutant, finding: Finding) -> None:
+        self._done += 1
+        self._killed += finding.verdict is Verdict.KILLED
+        _say(f"{self._done} of {self._count}, {self._killed} killed: {mutant.file}")
+        if time.monotonic() - self._kept > KEEP_EVERY:
+            self._keep.keep_findings(self._findings)
+            self._kept = time.monotonic()
+
+    def end(self) -> None:
+        self._keep.keep_findings(self._findings)
+        _say("")
+
+
+def _say(text: str) -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\033[K{text}")
+        sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,173 @@
+"""The examination: every mutant against the pages that reach it, until a block notices or none is left."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from mutants.mutant import Mutant
+from mutants.order import Order, Turn
+from mutants.pool import Plan, Pool
+from mutants.trial import Result, Trial
+
+# Pages that a mutant is tried on alone, before it is tried together with others.
+ALONE = 4
+# Mutants that are tried together.
+TOGETHER = 12
+
+
+class Verdict(Enum):
+    """What became of a mutant; the value is its name in the report."""
+
+    KILLED = "killed"
+    SURVIVED = "survived"
+    UNREACHED = "not reached"
+
+
+@dataclass
+class Finding:
+    """What became of a mutant, and where.
+
+    Args:
+        verdict: what became of it.
+        page: the page that noticed it.
+        block: that page's block, from 0.
+        line: the line of the page that became untrue.
+        summary: what was wrong there.
+        tried: the pages that ran whole and did not notice.
+    """
+
+    verdict: Verdict
+    page: str = ""
+    block: int = 0
+    line: int = 0
+    summary: str = ""
+    tried: set[str] = field(default_factory=set)
+
+
+@dataclass
+class Examination:
+    """An examination of some mutants.
+
+    Args:
+        order: which pages reach a mutant, and in which order they are tried.
+        pool: where pages run.
+        findings: what is known of mutants already, by their ids; what is found is added.
+        tell: called whenever a mutant has a finding.
+    """
+
+    order: Order
+    pool: Pool
+    findings: dict[str, Finding]
+    tell: Callable[[Mutant, Finding], None]
+
+    def run(self, mutants: Sequence[Mutant]) -> None:
+        """Examine mutants of which little is expected to be left: each alone first, then what is left together."""
+        for mutant in mutants:
+            if not self.order.pages(mutant):
+                self._found(mutant, Finding(Verdict.UNREACHED))
+        self.pool.carry_out(self._alone(mutant) for mutant in mutants if self._is_open(mutant))
+        self.run_together([mutant for mutant in mutants if self._is_open(mutant)])
+
+    def run_together(self, mutants: Sequence[Mutant], *, at_once: int = TOGETHER) -> None:
+        """Examine mutants of which nearly all are expected to be left: many in one run of each page.
+
+        Args:
+            mutants: the mutants.
+            at_once: how many are tried together at most; where it is 0 all that do not overlap are.
+        """
+        reaching: dict[str, list[Mutant]] = defaultdict(list)
+        for mutant in mutants:
+            for page in self.order.pages(mutant):
+                reaching[page].append(mutant)
+        pages = sorted(reaching, key=lambda page: sum(self.order.reaches[page].durations))
+        self.pool.carry_out(self._page(page, reaching[page], at_once) for page in pages)
+        for mutant in mutants:
+            if self._is_open(mutant):
+                tried = self._tried(mutant)
+                self._found(mutant, Finding(Verdict.SURVIVED, tried=tried))
+
+    def _is_open(self, mutant: Mutant) -> bool:
+        finding = self.findings.get(mutant.id)
+        return finding is None or (
+            finding.verdict is Verdict.SURVIVED and not self.order.pages(mutant) <= finding.tried
+        )
+
+    def _tried(self, mutant: Mutant) -> set[str]:
+        finding = self.findings.get(mutant.id)
+        return finding.tried if finding is not None else set()
+
+    def _found(self, mutant: Mutant, finding: Finding) -> None:
+        self.findings[mutant.id] = finding
+        self.tell(mutant, finding)
+
+    def _killed(self, mutant: Mutant, page: str, result: Result) -> None:
+        assert result.failed is not None
+        self.order.learn(mutant, page)
+        self._found(mutant, Finding(Verdict.KILLED, page, result.failed, result.line, result.summary))
+
+    def _alone(self, mutant: Mutant) -> Plan:
+        """Try the best pages for a mutant, each as far as it is of interest."""
+        tried = self._tried(mutant)
+        seen: set[str] = set()
+        for _ in range(ALONE):
+            # In the order as it is by now: other mutants of the function have been noticed somewhere meanwhile.
+            turn = next((t for t in self.order.turns(mutant) if t.page not in seen | tried), None)
+            if turn is None:
+                return
+            seen.add(turn.page)
+            result = yield Trial(turn.page, (mutant,), turn.last)
+            if result.failed is not None and result.failed < self._first(mutant, turn):
+                # Nothing has executed the change by then, as far as is known: was it the page itself?
+                result = yield Trial(turn.page, (mutant,), turn.last)
+            if result.failed is not None:
+                self._killed(mutant, turn.page, result)
+                return
+
+    def _first(self, mutant: Mutant, turn: Turn) -> int:
+        return self.order.reaches[turn.page].blocks_for(mutant)[0]
+
+    def _page(self, page: str, mutants: Sequence[Mutant], at_once: int) -> Plan:
+        """Try on one page all mutants that it reaches and that are not settled."""
+        left = [m for m in mutants if self._is_open(m) and page not in self._tried(m)]
+        for group in _groups(left, at_once):
+            yield from self._settle(page, group)
+
+    def _settle(self, page: str, group: Sequence[Mutant]) -> Plan:
+        group = [mutant for mutant in group if self._is_open(mutant)]
+        if not group:
+            return
+        result = yield Trial(page, tuple(group))
+        if result.failed is None:
+            for mutant in group:
+                tried = self._tried(mutant) | {page}
+                self.findings[mutant.id] = Finding(Verdict.SURVIVED, tried=tried)
+        elif len(group) == 1:
+            self._killed(group[0], page, result)
+        else:
+            middle = len(group) // 2
+            yield from self._settle(page, group[:middle])
+            yield from self._settle(page, group[middle:])
+
+
+def _groups(mutants: Iterable[Mutant], size: int) -> Iterator[list[Mutant]]:
+    """Groups of mutants of different functions, so that one seldom hides another; or, without a size, of any."""
+    left = list(mutants)
+    while left:
+        group: list[Mutant] = []
+        for mutant in left:
+            if (not size or len(group) < size) and not any(_clash(mutant, other, size) for other in group):
+                group.append(mutant)
+        yield group
+        chosen = {mutant.id for mutant in group}
+        left = [mutant for mutant in left if mutant.id not in chosen]
+
+
+def _clash(one: Mutant, other: Mutant, size: int) -> bool:
+    if one.file != other.file:
+        return False
+    if size:
+        return one.function == other.function
+    return one.start <= other.end and other.start <= one.end

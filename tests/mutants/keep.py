@@ -1,0 +1,97 @@
+"""What is kept between runs: the mutants that were made, what the pages reach, and what was found.
+
+A run that is broken off goes on where it stopped, and a run after a page was mended tries that page alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mutants import mutation, reach
+from mutants.book import Book, digest
+from mutants.examination import Finding, Verdict
+from mutants.mutant import Mutant
+from mutants.mutation import mutants_of
+from mutants.reach import Reach
+
+DIRECTORY = Path("build") / "mutants"
+
+
+class Keep:
+    """The files of a checkout's earlier runs.
+
+    Args:
+        book: the handbook.
+    """
+
+    def __init__(self, book: Book) -> None:
+        self.book = book
+        self._directory = book.project / DIRECTORY
+
+    def mutants(self) -> list[Mutant]:
+        """The mutants of all files of the backend, made anew for the files that have changed."""
+        maker = digest([Path(mutation.__file__).read_bytes()])
+        before = self._read("mutants")
+        if before.get("maker") != maker:
+            before = {}
+        after: dict[str, Any] = {"maker": maker}
+        found: list[Mutant] = []
+        for file, source in self.book.sources.items():
+            text = digest([source])
+            known = before.get(file, {})
+            if known.get("text") == text:
+                mutants = [Mutant(**{**entry, "statement": tuple(entry["statement"])}) for entry in known["mutants"]]
+            else:
+                mutants = mutants_of(file, source)
+            after[file] = {"text": text, "mutants": [vars(mutant) for mutant in mutants]}
+            found += mutants
+        self._write("mutants", after)
+        return found
+
+    def reaches(self) -> dict[str, Reach]:
+        """What the pages reach that have not changed since it was measured."""
+        return reach.load(self._directory / "reach.json", self.book)
+
+    def keep_reaches(self, reaches: dict[str, Reach]) -> None:
+        """Keep what the pages reach."""
+        reach.save(self._directory / "reach.json", self.book.backend, reaches)
+
+    def findings(self) -> dict[str, Finding]:
+        """What was found with the code as it is now, on pages that have not changed since."""
+        kept = self._read("findings")
+        if kept.get("backend") != self.book.backend:
+            return {}
+        texts: Mapping[str, str] = kept["texts"]
+        same = {name for name in self.book.pages if texts.get(name) == self.book.text(name)}
+        found = {}
+        for name, entry in kept["findings"].items():
+            finding = Finding(**{**entry, "verdict": Verdict(entry["verdict"]), "tried": set(entry["tried"]) & same})
+            if finding.verdict is Verdict.SURVIVED or finding.page in same:
+                found[name] = finding
+        return found
+
+    def keep_findings(self, findings: Mapping[str, Finding]) -> None:
+        """Keep what was found."""
+        entries = {
+            name: {**vars(finding), "verdict": finding.verdict.value, "tried": sorted(finding.tried)}
+            for name, finding in findings.items()
+            if finding.verdict is not Verdict.UNREACHED
+        }
+        texts = {name: self.book.text(name) for name in self.book.pages}
+        self._write("findings", {"backend": self.book.backend, "texts": texts, "findings": entries})
+
+    def _read(self, name: str) -> dict[str, Any]:
+        try:
+            kept = json.loads((self._directory / f"{name}.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return kept if isinstance(kept, dict) else {}
+
+    def _write(self, name: str, value: Any) -> None:
+        self._directory.mkdir(parents=True, exist_ok=True)
+        draft = self._directory / f"{name}.new"
+        draft.write_text(json.dumps(value), encoding="utf-8")
+        draft.replace(self._directory / f"{name}.json")

@@ -1,0 +1,249 @@
+"""Mutation: the mutants of a source file, made by mutmut's operators and a few of our own.
+
+Of mutmut's operators those are left out that change what another one changes already, or what a page cannot show:
+
+- of a text's three forms the one with XX around it stands for all, since lower and upper case show at the same place;
+- an argument by position becomes None, one by keyword is dropped; the other way round is an error of the call itself;
+- an argument, or what is assigned, becomes None only where nothing within it changes: who notices a part notices the
+  whole.
+
+Added is what mutmut leaves alone: the first words of f-strings and of texts in triple quotes, conditions that are a
+name or a call, and statements that only call something.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import libcst as cst
+from libcst.metadata import ByteSpanPositionProvider, MetadataWrapper
+from mutmut.mutation import mutators
+
+from mutants.mutant import Mutant
+
+Operator = Callable[[Any], Iterable[Any]]
+
+# What only declares: it does nothing when it runs, or nothing but tell a type checker.
+DECLARATIONS = frozenset({"__all__"})
+DECLARING_CALLS = frozenset({"TypeVar", "cast"})
+DECLARING_TYPES = frozenset({"TypeAlias"})
+# Calls whose arguments cannot be anything else: None in their place is a TypeError.
+TYPED_CALLS = frozenset({"isinstance", "len"})
+EXCLUDED = re.compile(r"#\s*pragma: no cover")
+WORD = re.compile(r"[A-Za-z]")
+MARK = "XX"
+NONE = "None"
+
+
+def mutants_of(file: str, source: bytes) -> list[Mutant]:
+    """The mutants of a source file, in the order of its text.
+
+    Args:
+        file: its path below `backend/src`.
+        source: what it holds.
+    """
+    found = _without_wholes(sorted(_Walk(file, source).mutants(), key=lambda m: (m.start, m.end, m.text)))
+    seen: Counter[tuple[str, str, str]] = Counter()
+    numbered = []
+    for mutant in found:
+        key = (mutant.function, mutant.before, mutant.after)
+        seen[key] += 1
+        numbered.append(replace(mutant, number=seen[key]))
+    return numbered
+
+
+def _without_wholes(mutants: list[Mutant]) -> list[Mutant]:
+    """The mutants without those that put None in the place of something within which another one changes."""
+    edits = [(mutant.start, mutant.end) for mutant in mutants]
+    return [
+        mutant
+        for mutant in mutants
+        if mutant.text != NONE
+        or not any(mutant.start <= s and e <= mutant.end and (s, e) != (mutant.start, mutant.end) for s, e in edits)
+    ]
+
+
+class _Walk:
+    """One walk through the syntax tree of a file."""
+
+    def __init__(self, file: str, source: bytes) -> None:
+        self.file = file
+        self.source = source
+        wrapper = MetadataWrapper(cst.parse_module(source))
+        self.module = wrapper.module
+        self.spans = wrapper.resolve(ByteSpanPositionProvider)
+        self.lines = source.decode().split("\n")
+
+    def mutants(self) -> Iterator[Mutant]:
+        seen = set()
+        for node, function, statement in self._nodes(self.module, "", (1, 1)):
+            span = self.spans.get(node)
+            for changed in _changes(node):
+                mutant = self._mutant(span.start, span.start + span.length, self._code(changed), function, statement)
+                edit = (mutant.start, mutant.end, mutant.text)
+                if mutant.before != mutant.after and edit not in seen and self._parses(mutant):
+                    seen.add(edit)
+                    yield mutant
+
+    def _nodes(
+        self, node: Any, function: str, statement: tuple[int, int]
+    ) -> Iterator[tuple[Any, str, tuple[int, int]]]:
+        """Every node that may change, with the name of its function and the lines of its statement."""
+        if _declares(node):
+            return
+        if isinstance(node, cst.BaseCompoundStatement | cst.SimpleStatementLine | cst.ExceptHandler | cst.MatchCase):
+            statement = self._header(node)
+            if any(EXCLUDED.search(line) for line in self.lines[statement[0] - 1 : statement[1]]):
+                return
+        yield node, function, statement
+        inner = function
+        if isinstance(node, cst.FunctionDef | cst.ClassDef):
+            inner = f"{function}.{node.name.value}" if function else node.name.value
+        for child in node.children:
+            yield from self._nodes(child, inner, statement)
+
+    def _header(self, node: Any) -> tuple[int, int]:
+        """The lines of a statement; of one that holds others, those before them."""
+        span = self.spans[node]
+        end = span.start + span.length
+        if isinstance(body := getattr(node, "body", None), cst.BaseSuite):
+            end = self.spans[body].start
+        first, last = self._line(span.start), self._line(max(span.start, end - 1))
+        decorators = getattr(node, "decorators", ())
+        return min([first, *(self._line(self.spans[decorator].start) for decorator in decorators)]), last
+
+    def _line(self, offset: int) -> int:
+        return self.source.count(b"\n", 0, offset) + 1
+
+    def _code(self, node: Any) -> str:
+        return str(self.module.code_for_node(node))
+
+    def _mutant(self, start: int, end: int, text: str, function: str, statement: tuple[int, int]) -> Mutant:
+        """A mutant, its edit as short as can be."""
+        new = text.encode()
+        while start < end and new and self.source[start : start + 1] == new[:1]:
+            start, new = start + 1, new[1:]
+        while start < end and new and self.source[end - 1 : end] == new[-1:]:
+            end, new = end - 1, new[:-1]
+        # Whole characters: those of more bytes than one are compared byte by byte above.
+        while start and (self.source[start : start + 1] or b" ")[0] & 0xC0 == 0x80:
+            start, new = start - 1, self.source[start - 1 : start] + new
+        while end < len(self.source) and self.source[end] & 0xC0 == 0x80:
+            end, new = end + 1, new + self.source[end : end + 1]
+        first = self.source.rfind(b"\n", 0, start) + 1
+        last = end if self.source[end - 1 : end] == b"\n" and end > start else self.source.find(b"\n", end)
+        last = len(self.source) if last < 0 else last
+        before, after = self.source[first:last], self.source[first:start] + new + self.source[end:last]
+        line = self._line(start)
+        return Mutant(
+            self.file, function, start, end, new.decode(), line, statement, _one_line(before), _one_line(after)
+        )
+
+    def _parses(self, mutant: Mutant) -> bool:
+        try:
+            ast.parse(mutant.apply(self.source))
+        except SyntaxError:
+            return False
+        return True
+
+
+def _one_line(text: bytes) -> str:
+    return " ".join(text.decode().split())
+
+
+def _declares(node: Any) -> bool:
+    """Whether a node and all below it are left as they are."""
+    if isinstance(node, cst.Annotation | cst.Import | cst.ImportFrom):
+        return True
+    if isinstance(node, cst.Expr):
+        return isinstance(node.value, cst.SimpleString | cst.ConcatenatedString)
+    if isinstance(node, cst.If):
+        return _name(node.test) == "TYPE_CHECKING"
+    if isinstance(node, cst.Assign):
+        return any(_name(target.target) in DECLARATIONS for target in node.targets) or (
+            isinstance(node.value, cst.Call) and _name(node.value.func) == "TypeVar"
+        )
+    if isinstance(node, cst.AnnAssign):
+        return _name(node.annotation.annotation) in DECLARING_TYPES
+    return False
+
+
+def _name(node: Any) -> str:
+    return node.value if isinstance(node, cst.Name) else ""
+
+
+def _changes(node: Any) -> Iterator[Any]:
+    """The nodes that may take the place of a node."""
+    for kind, operator in mutators.mutation_operators:
+        if isinstance(node, kind):
+            yield from _CHOICES.get(operator, operator)(node)
+    for own, operator in _OPERATORS:
+        if isinstance(node, own):
+            yield from operator(node)
+
+
+def _string(node: Any) -> Iterator[Any]:
+    yield from list(mutators.operator_string(node))[:1]
+    if isinstance(node, cst.SimpleString) and len(node.quote) == 3:
+        text = f"{node.prefix}{node.quote}{MARK}{node.raw_value}{node.quote}"
+        yield node.with_changes(value=text)
+
+
+def _words(node: Any) -> Iterator[Any]:
+    for part in node.parts:
+        if isinstance(part, cst.FormattedStringText) and WORD.search(part.value):
+            yield node.with_deep_changes(part, value=f"{MARK}{part.value}")
+            return
+
+
+def _arguments(node: Any) -> Iterator[Any]:
+    if _name(node.func) in TYPED_CALLS | DECLARING_CALLS:
+        return
+    for changed in mutators.operator_arg_removal(node):
+        if len(changed.args) == len(node.args):
+            (place,) = (i for i, arg in enumerate(node.args) if arg is not changed.args[i])
+            if node.args[place].keyword is None or len(node.args) == 1:
+                yield changed
+        elif not _drops_positional(node, changed):
+            yield changed
+
+
+def _drops_positional(node: Any, changed: Any) -> bool:
+    kept = {id(arg) for arg in changed.args}
+    return any(id(arg) not in kept and arg.keyword is None and not arg.star for arg in node.args)
+
+
+def _condition(node: Any) -> Iterator[Any]:
+    """The opposite of a condition, unless another operator makes it."""
+    test = node.test
+    if isinstance(test, cst.Comparison):
+        operators = (cst.Is, cst.IsNot, cst.In, cst.NotIn, cst.Equal, cst.NotEqual)
+        if len(test.comparisons) == 1 and isinstance(test.comparisons[0].operator, operators):
+            return
+    elif isinstance(test, cst.UnaryOperation) or _name(test) in ("True", "False"):
+        return
+    inner = test.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
+    yield node.with_changes(test=cst.UnaryOperation(cst.Not(), inner))
+
+
+def _call(node: Any) -> Iterator[Any]:
+    """Nothing in the place of a statement that only calls something."""
+    value = node.value.expression if isinstance(node.value, cst.Await) else node.value
+    if isinstance(value, cst.Call):
+        yield cst.Pass()
+
+
+_CHOICES: dict[Any, Operator] = {
+    mutators.operator_string: _string,
+    mutators.operator_arg_removal: _arguments,
+}
+_OPERATORS: tuple[tuple[Any, Operator], ...] = (
+    (cst.FormattedString, _words),
+    ((cst.If, cst.While, cst.CompIf, cst.Assert), _condition),
+    (cst.Expr, _call),
+)

@@ -1,0 +1,119 @@
+"""The order of trials: which page, and which of its blocks, most likely and most cheaply notices a mutant."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+
+from mutants.book import Book
+from mutants.mutant import Mutant
+from mutants.reach import Reach
+
+# How much sooner a page's turn comes for a reason to expect that it notices: its seconds times this.
+SHOWS_TEXT = 0.1
+USES_NAME = 0.3
+HAS_NOTICED = 0.3
+# The blocks after those that execute a statement which often show what it did: a query after a command, say.
+AFTERMATH = 2
+LITERAL = re.compile(r"""(['"])(?P<text>(?:(?!\1).){6,})\1|>(?P<plain>[^<]{6,})<""")
+PIECES = re.compile(r"[{}\\%]|\\n")
+ASSIGNED = re.compile(r"\s*(\w+)\s*(?::[^=]+)?=[^=]")
+STARTING_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A page to be tried: its name, and the blocks that are the first and the last of interest."""
+
+    page: str
+    first: int
+    last: int
+    cost: float
+
+
+@dataclass
+class Order:
+    """Puts the pages for a mutant in order, and learns from what has been noticed where.
+
+    Args:
+        book: the handbook.
+        reaches: what each page reaches.
+    """
+
+    book: Book
+    reaches: Mapping[str, Reach]
+    noticed: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+
+    def learn(self, mutant: Mutant, page: str) -> None:
+        """Note that a page has noticed a mutant."""
+        self.noticed[mutant.file, mutant.function, page] += 1
+
+    def pages(self, mutant: Mutant) -> set[str]:
+        """The pages that execute the statement of a mutant."""
+        return {name for name, reach in self.reaches.items() if reach.blocks_for(mutant)}
+
+    def turns(self, mutant: Mutant) -> list[Turn]:
+        """The pages that execute the statement of a mutant, those first that are the best to try."""
+        users = self._users(mutant)
+        text = _longest_text(mutant.before) if mutant.text != "pass" else ""
+        return sorted(
+            (self._turn(mutant, name, users, text) for name in self.pages(mutant)),
+            key=lambda turn: (turn.cost, turn.page),
+        )
+
+    def _turn(self, mutant: Mutant, name: str, users: set[int], text: str) -> Turn:
+        reach = self.reaches[name]
+        blocks = reach.blocks_for(mutant)
+        weight = 1.0
+        using = [i for i, lines in enumerate(reach.lines) if users.intersection(lines.get(mutant.file, ()))]
+        if using:
+            blocks, weight = using, USES_NAME
+        shown = self._showing(name, text) if text else None
+        if shown is not None:
+            blocks, weight = [shown], SHOWS_TEXT
+        if self.noticed[mutant.file, mutant.function, name]:
+            weight *= HAS_NOTICED
+        seconds = STARTING_SECONDS + sum(reach.durations[: blocks[0] + 1])
+        return Turn(name, blocks[0], min(blocks[-1] + AFTERMATH, len(reach.durations) - 1), seconds * weight)
+
+    def _users(self, mutant: Mutant) -> set[int]:
+        """The lines that use what a statement at the top of a module, or of a class, assigns.
+
+        Every page that imports the module executes the statement; those that use the name have more to show.
+        """
+        lines = _lines(self.book.sources[mutant.file])
+        first, last = mutant.statement
+        match = ASSIGNED.match(lines[first - 1])
+        if match is None or _indented_in_function(lines, first):
+            return set()
+        word = re.compile(rf"\b{match[1]}\b")
+        return {n for n, line in enumerate(lines, 1) if not first <= n <= last and word.search(line)}
+
+    def _showing(self, name: str, text: str) -> int | None:
+        """The first block of a page that shows a text."""
+        for index, block in enumerate(self.book.pages[name].blocks):
+            if text in block.text or (block.output is not None and text in block.output.text):
+                return index
+        return None
+
+
+@cache
+def _lines(source: bytes) -> list[str]:
+    return source.decode().split("\n")
+
+
+def _indented_in_function(lines: list[str], number: int) -> bool:
+    if not lines[number - 1].startswith(" "):
+        return False
+    above = (line for line in reversed(lines[: number - 1]) if line and not line.startswith((" ", ")", "#")))
+    return not next(above, "").startswith("class ")
+
+
+def _longest_text(code: str) -> str:
+    """The longest piece of text in a line of code, as it may stand on a page."""
+    pieces = [piece for match in LITERAL.finditer(code) for piece in PIECES.split(match["text"] or "")]
+    longest = max((piece.strip() for piece in pieces), key=len, default="")
+    return longest if len(longest) >= 6 else ""

@@ -1,0 +1,176 @@
+"""The pool: processes that carry out plans, each job in a process of its own, so many at a time."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, Pipe, wait
+from typing import Any, Protocol, TypeAlias
+
+import psutil
+
+from mutants.trial import Bench, Report
+
+# Seconds beyond its block's limit after which a process that has not ended the block itself is killed.
+GRACE = 10.0
+SUBREAPER = 36
+"""PR_SET_CHILD_SUBREAPER of Linux: orphans of a process's descendants become its own children."""
+
+
+class Job(Protocol):
+    """Something to do in a process of its own."""
+
+    @property
+    def page(self) -> str: ...
+
+    def make(self, bench: Bench, report: Report) -> Any:
+        """Do it in this process, and return its result."""
+
+    def killed(self, bench: Bench, block: int) -> Any:
+        """The result where the process had to be killed in a block."""
+
+
+Plan: TypeAlias = "Generator[Any, Any, None]"
+"""Yields one job after the other, and is sent its result."""
+
+
+class JobError(Exception):
+    """A job failed for a reason of its own; the text is its traceback."""
+
+
+@dataclass
+class _Running:
+    process: int
+    plan: Plan
+    job: Job
+    pipe: Connection
+    deadline: float
+    block: int = 0
+
+
+class Pool:
+    """Processes that carry out jobs, so many at a time.
+
+    Args:
+        bench: what the jobs are made with.
+        size: how many.
+    """
+
+    def __init__(self, bench: Bench, size: int) -> None:
+        self.bench = bench
+        self.size = size
+        self._running: list[_Running] = []
+
+    def carry_out(self, plans: Iterable[Plan]) -> None:
+        """Carry out plans to their ends: each yields one trial after another and is sent its result."""
+        waiting = iter(plans)
+        exhausted = False
+        try:
+            while not exhausted or self._running:
+                while not exhausted and len(self._running) < self.size:
+                    plan = next(waiting, None)
+                    exhausted = plan is None
+                    if plan is not None:
+                        self._advance(plan, None)
+                self._attend()
+        finally:
+            for running in self._running:
+                _kill(running.process)
+            self._running.clear()
+
+    def _advance(self, plan: Plan, result: Any) -> None:
+        with suppress(StopIteration):
+            self._start(plan, plan.send(result))
+
+    def _start(self, plan: Plan, job: Job) -> None:
+        reader, writer = Pipe(duplex=False)
+        sys.stdout.flush()
+        process = os.fork()
+        if process == 0:
+            reader.close()
+            _in_child(lambda: job.make(self.bench, lambda block: writer.send((block, None, None))), writer)
+        writer.close()
+        self._running.append(_Running(process, plan, job, reader, self._deadline(job, 0)))
+
+    def _deadline(self, job: Job, block: int) -> float:
+        return time.monotonic() + 2 * self.bench.limit(job.page, block) + GRACE
+
+    def _attend(self) -> None:
+        """Wait until a process says something, or has no time left."""
+        if not self._running:
+            return
+        pause = max(0.0, min(running.deadline for running in self._running) - time.monotonic())
+        ready = set(wait([running.pipe for running in self._running], pause))
+        for running in list(self._running):
+            if running.pipe in ready:
+                self._hear(running)
+            elif time.monotonic() > running.deadline:
+                self._end(running, running.job.killed(self.bench, running.block))
+
+    def _hear(self, running: _Running) -> None:
+        try:
+            block, result, error = running.pipe.recv()
+        except EOFError:
+            self._end(running, running.job.killed(self.bench, running.block))
+            return
+        if error is not None:
+            raise JobError(f"{running.job.page}: {error}")
+        if block is not None:
+            running.block = block
+            running.deadline = self._deadline(running.job, block)
+        else:
+            self._end(running, result)
+
+    def _end(self, running: _Running, result: Any) -> None:
+        self._running.remove(running)
+        _kill(running.process)
+        running.pipe.close()
+        self._advance(running.plan, result)
+
+
+def _in_child(make: Callable[[], Any], writer: Connection) -> None:
+    """Do a job in a process that was forked for it, tell its result, and end the process."""
+    try:
+        _adopt_orphans()
+        quiet = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):
+            os.dup2(quiet, stream)
+        try:
+            result, error = make(), None
+        except BaseException:
+            result, error = None, traceback.format_exc()
+        _kill_descendants(os.getpid())
+        writer.send((None, result, error))
+    finally:
+        os._exit(0)
+
+
+def _adopt_orphans() -> None:
+    """Become the parent of what this process's descendants leave behind, so that it can be found."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
+
+
+def _kill_descendants(process: int) -> None:
+    with suppress(psutil.NoSuchProcess):
+        while found := [p for p in psutil.Process(process).children(recursive=True) if p.status() != "zombie"]:
+            for descendant in found:
+                with suppress(psutil.NoSuchProcess):
+                    descendant.kill()
+            time.sleep(0.002)
+
+
+def _kill(process: int) -> None:
+    """End a process of the pool and all that it started."""
+    _kill_descendants(process)
+    with suppress(ProcessLookupError):
+        os.kill(process, signal.SIGKILL)
+    with suppress(ChildProcessError):
+        os.waitpid(process, 0)

@@ -1,0 +1,199 @@
+"""The report: what became of every mutant, as a file for programs and as a table for people."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mutants.book import Book
+from mutants.examination import Finding, Verdict
+from mutants.mutant import Mutant
+from mutants.reviewed import Review
+
+REPORT = Path("build") / "mutants.json"
+# Of the mutants of a file that nobody has reviewed, so many per cent are killed at least.
+STRICT = frozenset({"db/migration_runner.py"})
+STRICT_BOUND, BOUND = 100.0, 95.0
+# Of all mutants, so many per cent may be on the reviewed list.
+REVIEWED_BOUND = 5.0
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of some mutants.
+
+    Args:
+        book: the handbook.
+        mutants: the mutants that were examined.
+        findings: what became of each, by its id.
+        reviews: the reviewed list, by the mutants' ids.
+        outdated: entries of that list that name no mutant any more.
+        tests: the test that kills a mutant which no page kills, by its id; None where the tests were not run.
+    """
+
+    book: Book
+    mutants: Sequence[Mutant]
+    findings: Mapping[str, Finding]
+    reviews: Mapping[str, Review]
+    outdated: Sequence[str]
+    tests: Mapping[str, str] | None = None
+
+    def verdict(self, mutant: Mutant) -> str:
+        """What the report says of a mutant."""
+        finding = self.findings[mutant.id]
+        if finding.verdict is Verdict.KILLED:
+            return "killable" if mutant.id in self.reviews else Verdict.KILLED.value
+        return "reviewed" if mutant.id in self.reviews else finding.verdict.value
+
+    @property
+    def survivors(self) -> list[Mutant]:
+        """The mutants that no page notices, and that nobody has reviewed."""
+        return [m for m in self.mutants if self.verdict(m) in (Verdict.SURVIVED.value, Verdict.UNREACHED.value)]
+
+    def shares(self) -> dict[str, tuple[int, int, int]]:
+        """For each file its mutants, those that are killed and those that are reviewed."""
+        counts: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
+        for mutant in self.mutants:
+            verdict = self.verdict(mutant)
+            count = counts[mutant.file]
+            count[0] += 1
+            count[1] += verdict in (Verdict.KILLED.value, "killable")
+            count[2] += verdict == "reviewed"
+        return {file: (total, killed, reviewed) for file, (total, killed, reviewed) in sorted(counts.items())}
+
+    def complaints(self, *, whole: bool) -> Iterator[str]:
+        """What keeps the examination from passing.
+
+        Args:
+            whole: whether all mutants of the backend were examined, so that the bound of the reviewed list holds.
+        """
+        for mutant in self.mutants:
+            if self.verdict(mutant) == "killable":
+                finding = self.findings[mutant.id]
+                yield f"on the reviewed list, but {self._place(finding)} notices it: {mutant.id}"
+        yield from (f"on the reviewed list, but there is no such mutant: {id_}" for id_ in self.outdated)
+        rest_killed = rest_total = 0
+        for file, (total, killed, reviewed) in self.shares().items():
+            if file in STRICT:
+                yield from _too_few(f"of {file}", killed, total - reviewed, STRICT_BOUND)
+            else:
+                rest_killed += killed
+                rest_total += total - reviewed
+        rest = "of the rest of backend/src" if whole else "that were tried"
+        yield from _too_few(rest, rest_killed, rest_total, BOUND)
+        count = sum(reviewed for _, _, reviewed in self.shares().values())
+        if whole and count > REVIEWED_BOUND / 100 * len(self.mutants):
+            yield f"{count} of {len(self.mutants)} mutants are reviewed; at most {REVIEWED_BOUND:g} % may be"
+        if self.tests is not None:
+            left = [mutant for mutant in self.survivors if mutant.id not in self.tests]
+            yield from (f"no test notices either: {mutant.id}" for mutant in left)
+
+    def _place(self, finding: Finding) -> str:
+        return f"docs/{finding.page}:{finding.line}"
+
+    def table(self) -> Iterator[str]:
+        """The lines of a table: for each file how many mutants there are and how many are killed."""
+        yield f"{'file':<32}{'mutants':>8}{'killed':>8}{'reviewed':>10}{'left':>6}{'killed':>10}"
+        shares = self.shares()
+        total = tuple(map(sum, zip(*shares.values(), strict=True))) or (0, 0, 0)
+        for file, (count, killed, reviewed) in [*shares.items(), ("all", total)]:
+            left = count - killed - reviewed
+            yield f"{file:<32}{count:>8}{killed:>8}{reviewed:>10}{left:>6}{_percent(killed, count - reviewed):>9.1f}%"
+
+    def survivors_shown(self) -> Iterator[str]:
+        """The lines that show each survivor: where it is, what changed and which pages run it."""
+        for mutant in self.survivors:
+            finding = self.findings[mutant.id]
+            if self.tests is not None and mutant.id in self.tests:
+                told = f"no page notices; {self.tests[mutant.id]} does"
+            elif finding.verdict is Verdict.UNREACHED:
+                told = "no page executes it"
+            else:
+                told = (
+                    f"{len(finding.tried)} page{'s' if len(finding.tried) != 1 else ''} execute it and notice nothing"
+                )
+            yield ""
+            yield f"backend/src/{mutant.file}:{mutant.line}: {told}"
+            yield from (
+                line for line in mutant.diff(self.book.sources[mutant.file]).splitlines()[2:] if line[:1] in "+-"
+            )
+
+    def write(self, path: Path) -> None:
+        """Write the report as JSON."""
+        total, killed, reviewed = (tuple(map(sum, zip(*self.shares().values(), strict=True)))) or (0, 0, 0)
+        report = {
+            "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+            "commit": _commit(self.book.project),
+            "backend": self.book.backend,
+            "reproduce": "make mutants",
+            "mutants": total,
+            "killed": killed,
+            "reviewed": reviewed,
+            "files": {
+                file: {"mutants": count, "killed": killed, "reviewed": reviewed}
+                for file, (count, killed, reviewed) in self.shares().items()
+            },
+            "shown_in": self._shown_in(),
+            "all": [self._entry(mutant) for mutant in self.mutants],
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(".new")
+        draft.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        draft.replace(path)
+
+    def _shown_in(self) -> dict[str, list[dict[str, str]]]:
+        """For each function and class, the blocks that fail when it changes."""
+        places: dict[str, set[tuple[str, str]]] = defaultdict(set)
+        for mutant in self.mutants:
+            finding = self.findings[mutant.id]
+            if finding.verdict is Verdict.KILLED and mutant.function:
+                name = f"{mutant.file.removesuffix('.py').replace('/', '.')}.{mutant.function}"
+                places[f"src.{name}"].add((finding.page, self.book.pages[finding.page].blocks[finding.block].id))
+        return {
+            name: [{"page": page, "block": block} for page, block in sorted(found)]
+            for name, found in sorted(places.items())
+        }
+
+    def _entry(self, mutant: Mutant) -> dict[str, Any]:
+        finding = self.findings[mutant.id]
+        entry = {
+            "file": mutant.file,
+            "function": mutant.function,
+            "line": mutant.line,
+            "before": mutant.before,
+            "after": mutant.after,
+            "number": mutant.number,
+            "verdict": self.verdict(mutant),
+        }
+        if finding.verdict is Verdict.KILLED:
+            block = self.book.pages[finding.page].blocks[finding.block]
+            entry |= {"page": finding.page, "block": block.id, "page_line": finding.line, "summary": finding.summary}
+        if mutant.id in self.reviews:
+            entry["reason"] = self.reviews[mutant.id].reason
+        if self.tests is not None and mutant.id in self.tests:
+            entry["test"] = self.tests[mutant.id]
+        return entry
+
+
+def _too_few(what: str, killed: int, total: int, bound: float) -> Iterator[str]:
+    share = _percent(killed, total)
+    if share < bound:
+        yield f"{killed} of {total} mutants {what} are killed, {share:.1f} %; at least {bound:g} % must be"
+
+
+def _percent(part: int, whole: int) -> float:
+    return 100 * part / whole if whole else 100.0
+
+
+def _commit(project: Path) -> str | None:
+    try:
+        found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=project, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return found.stdout.strip() or None

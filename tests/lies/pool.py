@@ -11,12 +11,12 @@ from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import Any
 
-from lies.worker import PageReport, Worker
+from lies.worker import Choice, PageReport, Worker
 
 CHECK = 1.0  # seconds between two looks whether the other side still lives
 
 
-def judged(project: Path, names: Sequence[str], workers: int, every: bool) -> Iterator[PageReport]:
+def judged(project: Path, names: Sequence[str], workers: int, choice: Choice) -> Iterator[PageReport]:
     """The report of each page, as they come."""
     context = multiprocessing.get_context("spawn")
     waiting: Queue[str | None] = context.Queue()
@@ -24,7 +24,7 @@ def judged(project: Path, names: Sequence[str], workers: int, every: bool) -> It
     for name in [*names, *[None] * workers]:
         waiting.put(name)
     processes = [
-        context.Process(target=work, args=(project, waiting, finished, every), name=f"lies-{number}")
+        context.Process(target=work, args=(project, waiting, finished, choice), name=f"lies-{number}")
         for number in range(min(workers, len(names)))
     ]
     for process in processes:
@@ -49,7 +49,7 @@ def _next(finished: Queue[PageReport], processes: Sequence[Any]) -> PageReport:
                 sys.exit("the workers have ended before their work was done")
 
 
-def work(project: Path, waiting: Queue[str | None], finished: Queue[PageReport], every: bool) -> None:
+def work(project: Path, waiting: Queue[str | None], finished: Queue[PageReport], choice: Choice) -> None:
     """What a worker process does: one page after the other, until there is none, or nobody who asks."""
     parent = os.getppid()
     worker = Worker(project)
@@ -61,7 +61,7 @@ def work(project: Path, waiting: Queue[str | None], finished: Queue[PageReport],
                 continue
             if name is None:
                 break
-            finished.put(worker.judge(name, every=every))
+            finished.put(worker.judge(name, choice))
     except KeyboardInterrupt:
         pass  # the process that asked says so
     finally:

@@ -38,6 +38,22 @@ class PageReport:
     failure: str | None = None
 
 
+@dataclass(frozen=True)
+class Choice:
+    """Which lies are told, and how.
+
+    Args:
+        kinds: the kinds that are wanted; None for all.
+        run_output: run the lies about output too, instead of comparing.
+    """
+
+    kinds: frozenset[str] | None = None
+    run_output: bool = False
+
+
+EVERY = Choice()
+
+
 class _Servers:
     """The worker's server, replaced where a lie has changed what cannot be put back."""
 
@@ -82,12 +98,11 @@ class Worker:
         path = self.project / DOCS / name
         return Subject(name, path, read(text_of(path), self.renderer), self.project)
 
-    def judge(self, name: str, *, every: bool = False) -> PageReport:
-        """What becomes of every lie about a page.
+    def judge(self, name: str, choice: Choice = EVERY) -> PageReport:
+        """What becomes of the lies about a page.
 
         Args:
             name: the page's path below docs.
-            every: run the lies about output too, instead of comparing.
         """
         start = time.perf_counter()
         subject = self.subject(name)
@@ -100,10 +115,11 @@ class Worker:
         course = observe(subject, self.servers.server)
         report.failure = course.failure
         if report.failure is None:
-            lies = lies_of(name, subject.page)
-            quick = [] if every else [lie for lie in lies if is_about_output(lie)]
+            wanted = choice.kinds
+            lies = [lie for lie in lies_of(name, subject.page) if wanted is None or lie.edit.kind in wanted]
+            quick = [] if choice.run_output else [lie for lie in lies if is_about_output(lie)]
             report.verdicts = [compared(lie, course.printed.get(lie.block.id, [])) for lie in quick]
-            slow = [lie for lie in lies if every or not is_about_output(lie)]
+            slow = [lie for lie in lies if choice.run_output or not is_about_output(lie)]
             report.verdicts += linted(self._run(subject, slow, course, report))
             report.verdicts.sort(key=lambda verdict: verdict.lie.line)
         report.seconds = time.perf_counter() - start

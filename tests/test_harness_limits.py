@@ -45,7 +45,12 @@ def test_a_block_that_does_not_end_fails(project: Project) -> None:
     assert run.output.count(": not reached: docs/") == len(ENDLESS)
 
 
-@pytest.mark.parametrize("kind", ["python", "awaits", "session", "console"])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "kind", ["python", "console", pytest.param("awaits", marks=SLOW), pytest.param("session", marks=SLOW)]
+)
 def test_a_run_that_is_interrupted_ends_in_order(kind: str, project: Project) -> None:
     project.write("a.md", "```python\nimport pathlib\n```\n")
     project.write("b.md", ENDLESS[kind])

@@ -95,7 +95,9 @@ def test_a_run_leaves_nothing(text: str, last: str, status: int, tmp_path: Path,
     assert asyncio.run(databases_of_pages(postgres, project.environment["HANDBOOK_RUN"])) == []
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "workers"])
+@pytest.mark.parametrize(
+    "workers", [pytest.param((), id="alone"), pytest.param(("-n", "2"), id="workers", marks=pytest.mark.slow)]
+)
 def test_a_run_that_is_killed_leaves_nothing(workers: tuple[str, ...], tmp_path: Path) -> None:
     project = Project(tmp_path / "project", own_server=True)
     seen = tmp_path / "seen"

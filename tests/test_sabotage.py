@@ -98,6 +98,7 @@ def insert(path: Path, function: str, code: str) -> None:
     path.write_text(pattern.sub(lambda m: f"{m[1]}{m[3]}{m[2]}    {code}\n", text), encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sabotage", SABOTAGES.values(), ids=SABOTAGES)
 def test_a_sabotaged_harness_is_found_out(sabotage: Sabotage, tmp_path: Path, postgres: Server) -> None:
     assert postgres.run
@@ -112,6 +113,7 @@ def test_a_sabotaged_harness_is_found_out(sabotage: Sabotage, tmp_path: Path, po
     assert "AssertionError: " in run.output
 
 
+@pytest.mark.slow
 def test_a_harness_that_works_passes(tmp_path: Path, postgres: Server) -> None:
     assert postgres.run
     project = Project(tmp_path / "project", copied=("tests",))

@@ -92,6 +92,7 @@ async def test_twenty_processes_at_once(
     await conn.close()
 
 
+@pytest.mark.slow
 async def test_killed_at_many_moments(
     postgres: Server, database_url: str, write: Callable[[str, str], Path], tmp_path: Path
 ) -> None:

@@ -252,6 +252,7 @@ class TestPlaces:
         with pytest.raises(ServerError, match=rf"512 MiB.*{place}/missing.*TMPDIR"), throwaway([place / "missing"]):
             pass
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("options", ["size=64m", "size=1g,noexec"])
     def test_does_without_a_small_or_noexec_shared_memory(self, options: str, place: Path) -> None:
         script = OWNER.replace("sys.stdin.readline()", "")
@@ -418,6 +419,7 @@ class TestAccounts:
             if path != tmp_path and tmp_path in path.parents:
                 assert path.stat().st_mode & 0o005 == 0o005
 
+    @pytest.mark.slow
     def test_an_ordinary_user_starts_one(self, place: Path) -> None:
         """The project as another user has it: below a directory of their own, with an interpreter they may use."""
         account: dict[str, Any] = launcher._account(place / "missing") if os.geteuid() == 0 else {}

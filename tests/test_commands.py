@@ -315,3 +315,12 @@ def test_serve_answers_and_says_where(environment: dict[str, str], linked: Path)
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
     assert b"The page that is served" in page
+
+
+def test_without_a_browser_the_site_is_not_tested(environment: dict[str, str]) -> None:
+    """It says how to install one, at once, and does not pass."""
+    told = make(ROOT, {**environment, "CHROMIUM": "no-such-browser"}, "browser")
+    assert told.returncode != 0
+    assert "There is no Chromium to test the site in." in told.stdout
+    assert "apt install chromium" in told.stdout
+    assert "Traceback" not in told.stdout

@@ -2,6 +2,17 @@
 // more than the page, so both wait until the reader turns to the search. A page that is opened as a file may start no
 // worker; there the program runs in a frame. (The theme's plugin `offline` knows such a script by this file's name.)
 (() => {
+  const QUERY = 2;
+  const SMALL = /(?<!\S)(?:an?|and|as|at|by|do|for|from|how|i|in|is|it|of|on|or|the|to|with)(?!\S)/gi;
+  const SIGNS = /["`:;~^*()[\]{}<>=\\]|(?<!\S)[-+]+/g;
+  // What is pasted holds signs that mean something to the search's program, such as quotes around a name of one's own,
+  // without which it would find nothing. And it takes a word for the beginning of one: `a` for all that begins with it.
+  const plain = (query) => {
+    const words = query.replace(SIGNS, " ");
+    const rest = words.replace(SMALL, "");
+    return rest.trim() ? rest : words;
+  };
+
   const opened = new URLSearchParams(location.search);
   const wanted = new Promise((resolve) => {
     if (opened.has("q") || opened.has("h")) resolve();
@@ -44,8 +55,8 @@
         return worker;
       });
     }
-    postMessage(data) {
-      this.worker.then((worker) => worker.postMessage(data));
+    postMessage({ type, data }) {
+      this.worker.then((worker) => worker.postMessage({ type, data: type === QUERY ? plain(data) : data }));
     }
   };
 })();

@@ -1,0 +1,93 @@
+"""Each page loads whole and light: nothing from another host, no complaint, and readable without scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from browser.conftest import DESK, SITE, Traffic, paths
+
+MOST_BYTES = 95_000  # of a page with everything that it loads, with the headers, as a server sends it with gzip
+MOST_REQUESTS = 8
+
+
+@dataclass
+class Visit:
+    """What one page asked for when a browser with an empty cache opened it."""
+
+    path: str
+    traffic: Traffic
+    sizes: list[int]
+
+
+@pytest.fixture(scope="module")
+def visits(browser: Browser, address: str) -> list[Visit]:
+    return list(visit_all(browser, address))
+
+
+def visit_all(browser: Browser, address: str) -> Iterator[Visit]:
+    context = browser.new_context(viewport=DESK)
+    page = context.new_page()
+    session = context.new_cdp_session(page)
+    session.send("Network.enable")
+    session.send("Network.setCacheDisabled", {"cacheDisabled": True})
+    visit = Visit("", Traffic(), [])
+    session.on("Network.loadingFinished", lambda event: visit.sizes.append(event["encodedDataLength"]))
+    for path in paths():
+        visit = Visit(path, Traffic(), [])
+        forget = visit.traffic.watch(context)
+        page.goto(address + path)
+        # What a script asks for later than it should is asked for by now.
+        page.evaluate("() => new Promise((resolve) => requestIdleCallback(resolve))")
+        forget()
+        yield visit
+    context.close()
+
+
+def test_no_page_asks_another_host(visits: list[Visit]) -> None:
+    assert all(visit.traffic.requests for visit in visits), "the requests are seen"
+    assert [address for visit in visits for address in visit.traffic.foreign()] == []
+
+
+def test_no_page_complains(visits: list[Visit]) -> None:
+    assert [(visit.path, visit.traffic.complaints) for visit in visits if visit.traffic.complaints] == []
+
+
+def test_a_page_is_light(visits: list[Visit]) -> None:
+    assert max(sum(visit.sizes) for visit in visits) > 60_000, "the theme is part of it"
+    heavy = {
+        visit.path: f"{sum(visit.sizes)} bytes in {len(visit.traffic.requests)} requests"
+        for visit in visits
+        if sum(visit.sizes) > MOST_BYTES or len(visit.traffic.requests) > MOST_REQUESTS
+    }
+    assert heavy == {}
+
+
+def test_the_site_works_when_opened_as_files(page: Page, traffic: Traffic) -> None:
+    page.goto((SITE / "index.html").resolve().as_uri())
+    page.get_by_role("link", name="Choose a safe way").first.click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Choose a safe way")
+    page.get_by_role("textbox", name="Search").press_sequentially("deadlock detected")
+    result = page.locator(".md-search-result__link").first
+    expect(result).to_contain_text("deadlock detected")
+    result.click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("deadlock detected")
+    assert {request.url.partition(":")[0] for request in traffic.requests} <= {"file", "data"}
+    assert traffic.complaints == []
+
+
+def test_a_page_is_readable_without_scripts(browser: Browser, address: str) -> None:
+    with browser.new_context(viewport=DESK, java_script_enabled=False) as context:
+        page = context.new_page()
+        for path in ("development.html", "how-to/add-a-column.html", "errors.html"):
+            page.goto(address + path)
+            expect(page.get_by_role("heading", level=1)).to_be_visible()
+            hidden = "blocks => blocks.filter((block) => !block.checkVisibility() && !block.closest('details')).length"
+            assert page.locator("article pre").count() > 3, f"{path} has blocks"
+            assert page.locator("article pre").evaluate_all(hidden) == 0
+        page.goto(address)
+        page.get_by_role("link", name="Choose a safe way").first.click()
+        expect(page.get_by_role("heading", level=1)).to_contain_text("Choose a safe way")

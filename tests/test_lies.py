@@ -25,7 +25,7 @@ PAGE = """
 
 ```sql
 INSERT INTO plants (id, name, species) VALUES ('fern-1', 'Boston fern', 'Nephrolepis');
-SELECT id, name FROM plants;
+SELECT id, name FROM plants WHERE id <> 'basil';
 ```
 
 ```text title="Output"
@@ -234,13 +234,18 @@ def compared(project: Project) -> Told:
 def test_a_lie_that_no_block_notices_survives(compared: Told) -> None:
     survived = [key for key, fate in compared.fates.items() if fate == "survived"]
     assert survived == [
-        next(key for key in compared.fates if "Nephrolepix" in key),
+        next(key for key in compared.fates if "basix" in key),
         "ferns.md::ferns[2] statement: - MOST = 4",
         "ferns.md::ferns[2] number: - MOST = 4 | + MOST = 5",
         "ferns.md::ferns[5] number: - >>> 1 / 0 | + >>> 2 / 0",
     ]
     assert compared.status == 1
     assert "docs/ferns.md:18: number\n      - MOST = 4\n      + MOST = 5\n" in compared.output
+
+
+def test_a_sample_may_hold_another_value(compared: Told) -> None:
+    free = [key for key, fate in compared.fates.items() if fate == "of no effect on a sample"]
+    assert free == [next(key for key in compared.fates if "Nephrolepix" in key)]
 
 
 def test_a_line_beside_dots_is_covered_by_them(compared: Told) -> None:

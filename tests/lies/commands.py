@@ -14,6 +14,8 @@ VARIABLE = re.compile(r"([A-Za-z_]\w*)=")
 RESERVED = frozenset(
     re.findall(r"\S+", "if then elif else fi for while until do done case esac in function time { } ! [[ ]]")
 )
+# Without these a command does what the page takes care not to do.
+SAFE = {"--dry-run", "--check"}
 PAUSES = {"sleep", "timeout"}
 EXPANSION = re.compile(r"\$\{?[\w?#@*!$-]+\}?|\$\(|\d*[<>]&?\d*")
 
@@ -30,7 +32,7 @@ def edits(text: str) -> Iterator[Edit]:
             continue
         previous = word
         yield from _words(word, start)
-        if re.match(r"--?[A-Za-z]", word):
+        if re.match(r"--?[A-Za-z]", word) and word not in SAFE:
             yield Edit("option", start - (text[start - 1 : start] == " "), match.end(), "")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from handbook.lint import findings_of, lintable
@@ -26,4 +27,10 @@ def linted(verdicts: Sequence[Verdict]) -> list[Verdict]:
         findings = [finding for finding in found[path] if finding.rule.startswith(MEANING)]
         if findings:
             after[int(str(path))] = Verdict(lie, Fate.LINTED, findings[0].line, findings[0].rule)
-    return after
+    return [_as_sample(verdict) for verdict in after]
+
+
+def _as_sample(verdict: Verdict) -> Verdict:
+    """The value of a row that an example makes up is no statement: with another one the page is as true as before."""
+    free = verdict.fate is Fate.SURVIVED and verdict.lie.edit.kind == "sample"
+    return replace(verdict, fate=Fate.FREE) if free else verdict

@@ -14,18 +14,19 @@ from lies.worker import PageReport
 
 REPORT = Path("build") / "lies.json"
 CAUGHT = (Fate.COMPARED, Fate.RUN, Fate.LINTED)
-WIDTHS = (44, 7, 8, 6, 10)
+COLUMNS = ("lies", "caught", "...", "samples", "survived")
+WIDTHS = (48, 7, 8, 6, 9, 10)
 
 
 def summary(reports: Sequence[PageReport]) -> list[str]:
     """The table: for each page how many lies there are, and what became of them."""
-    lines = [_row("page", "lies", "caught", "...", "survivors")]
+    lines = [_row("page", *COLUMNS)]
     total: Counter[str] = Counter()
     for report in sorted(reports, key=lambda report: report.name):
         counts = count(report)
         total += counts
-        lines.append(_row(report.name, *(counts[name] for name in ("lies", "caught", "covered", "survived"))))
-    lines.append(_row("all", *(total[name] for name in ("lies", "caught", "covered", "survived"))))
+        lines.append(_row(report.name, *(counts[name] for name in COLUMNS)))
+    lines.append(_row("all", *(total[name] for name in COLUMNS)))
     within, whole = (sum(report.dots[place] for report in reports) for place in (0, 1))
     judged = total["caught"] + total["survived"]
     share = f"{100 * total['caught'] / judged:.2f} %" if judged else "none"
@@ -37,14 +38,16 @@ def summary(reports: Sequence[PageReport]) -> list[str]:
 
 
 def count(report: PageReport) -> Counter[str]:
-    """How many lies about a page there are, are caught, are covered by `...`, and have survived."""
+    """How many lies about a page there are, and what became of them."""
     fates = Counter(verdict.fate for verdict in report.verdicts)
-    return Counter(
-        lies=len(report.verdicts),
-        caught=sum(fates[fate] for fate in CAUGHT),
-        covered=fates[Fate.COVERED],
-        survived=fates[Fate.SURVIVED],
+    counts = (
+        len(report.verdicts),
+        sum(fates[fate] for fate in CAUGHT),
+        fates[Fate.COVERED],
+        fates[Fate.FREE],
+        fates[Fate.SURVIVED],
     )
+    return Counter(dict(zip(COLUMNS, counts, strict=True)))
 
 
 def survivors(report: PageReport, docs: Path) -> Iterator[str]:

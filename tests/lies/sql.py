@@ -90,6 +90,14 @@ CLAUSES = re.compile(
 )
 
 
+# The rows that an example makes up for itself.
+SAMPLE = re.compile(
+    r"\bINSERT\s+INTO\s+[\w.]+\s*(?:\([^()]*\))?\s*(?:VALUES|SELECT)\b"
+    r"(?P<rows>.*?)(?=\bFROM\b|\bON\s+CONFLICT\b|\bRETURNING\b|;|\Z)",
+    re.DOTALL,
+)
+
+
 def looks_like_sql(text: str) -> bool:
     """Whether a string is SQL: it starts with one of its verbs, in capitals, with something after it."""
     match = re.match(r"\s*([A-Z]+)\b", text)
@@ -162,6 +170,7 @@ def other_types(text: str) -> Iterator[Edit]:
 
 def other_words(text: str) -> Iterator[Edit]:
     """Each name, number and string altered."""
+    samples = {place for match in SAMPLE.finditer(_masked(text)) for place in range(*match.span("rows"))}
     types = {match.start("type") for match in COLUMN_TYPE.finditer(_masked(text))}
     waits = {place for match in re.finditer(r"\bpg_sleep\(([\d.]+)\)", text) for place in range(*match.span(1))}
     for match in TOKEN.finditer(text):
@@ -177,11 +186,11 @@ def other_words(text: str) -> Iterator[Edit]:
                 for edit in other_words(inside):
                     yield Edit(edit.kind, start + quote + edit.start, start + quote + edit.end, edit.new)
             else:
-                kind = "string" if match["string"] else "name"
+                kind = "name" if match["quoted"] else "sample" if start in samples else "string"
                 yield Edit(kind, start + quote, match.end() - 1, altered(inside))
         elif match["number"]:
             if start not in waits:
-                yield Edit("number", start, match.end(), altered(token))
+                yield Edit("sample" if start in samples else "number", start, match.end(), altered(token))
         elif match["word"] and token.upper() not in KEYWORDS and start not in types and not _is_type(text, match):
             yield Edit("name", start, match.end(), altered(token))
 

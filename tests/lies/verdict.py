@@ -23,6 +23,7 @@ class Fate(Enum):
     LINTED = "caught by a linter"
     RUN = "caught by a block"
     COVERED = "covered by ..."
+    FREE = "of no effect on a sample"
     SURVIVED = "survived"
 
 

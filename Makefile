@@ -49,9 +49,10 @@ $(HEADING) 'Lint and types'
 @cd backend && $(PY) -m src.db verify
 endef
 
+# With --quiet no warning would count. What is refused is not left where it could be published.
 define run-build
 $(HEADING) 'Site: build/site'
-@$(PY) -m mkdocs --quiet build --strict
+@$(PY) -m mkdocs build --strict || { rm -rf build/site; exit 1; }
 endef
 
 serve: environment ## show the handbook on http://127.0.0.1:8000

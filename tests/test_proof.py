@@ -63,7 +63,7 @@ def project(tmp_path: Path) -> Project:
     settings = settings[:nav] + settings[settings.index("theme:") :]
     (project.directory / "mkdocs.yml").write_text(settings, encoding="utf-8")
     shutil.copytree(ROOT / "docs" / "assets", project.docs / "assets")
-    project.write("index.md", "# Start\n\n[The garden](garden.md)\n")
+    project.write("index.md", f"# Start\n\n[The garden](garden.md)\n\n{verification.TOTALS}\n")
     project.write("garden.md", GARDEN)
     return project
 
@@ -114,8 +114,10 @@ def test_each_block_of_a_page_has_its_mark(project: Project) -> None:
 def test_the_page_of_all_blocks_lists_each_with_its_reason(project: Project) -> None:
     prove(project)
     build(project, "--strict")
-    text = " ".join(re.sub(r"<[^>]+>", " ", page(project, "verification")).split())
-    assert "The handbook has 6 blocks on 1 page." in text
+    start, text = (" ".join(re.sub(r"<[^>]+>", " ", page(project, name)).split()) for name in ("index", "verification"))
+    for where in (start, text):
+        assert "The handbook has 6 blocks on 1 page." in where
+        assert "did what the page says 4 not run, each for a reason that stands on the page 1" in where
     assert re.search(r"garden\.md, garden\[2\] 8 it takes &lt;an hour&gt;", text)
     for row in (r"garden\[1\] 3 python passed", r"garden\[2\] 8 sql not run", r"line-12 12 shown shown"):
         assert re.search(row, text), row

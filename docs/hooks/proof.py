@@ -138,9 +138,10 @@ def on_files(files: Files, config: MkDocsConfig) -> None:
     files.append(File.generated(config, VERIFICATION, content=verification.text(_proof.pages, _proof.postgresql)))
 
 
-def on_page_markdown(markdown: str, page: Page, **_: Any) -> None:
-    """Note which page's blocks come next."""
+def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
+    """Note which page's blocks come next, and put the totals where the page wants them."""
     _proof.start(page.file.src_uri)
+    return markdown.replace(verification.TOTALS, verification.totals(_proof.pages, _proof.postgresql))
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str | None:

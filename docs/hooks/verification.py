@@ -16,6 +16,8 @@ Pages: TypeAlias = Mapping[str, Sequence[Entry]]
 # The tables are long: they are put into the finished page as HTML, where Markdown would take its time over each row.
 TABLE = '<div data-proof-table="{}"></div>'
 TABLE_PATTERN = re.compile(TABLE.format("(.*?)"))
+# Where a page wants the totals.
+TOTALS = "<!-- verification totals -->"
 NOT_RUN = "not run"
 # What the data for programs holds of a block: nothing that differs from run to run.
 PUBLISHED = ("id", "line", "kind", "status", "reason", "versions")
@@ -35,39 +37,49 @@ def text(pages: Pages, postgresql: str) -> str:
         pages: what the proof holds of each page.
         postgresql: the version of the server.
     """
-    listed = {page: _visible(entries) for page, entries in pages.items() if _visible(entries)}
-    counts = Counter(entry["status"] for entries in listed.values() for entry in entries)
     lines = ["---", "title: Verification", "search:", "  exclude: true", "---", "", "# Verification", ""]
-    if not counts:
-        return "\n".join([*lines, "No block has run yet. `make docs-test` runs them all.", ""])
-    lines += [
-        f"The handbook has {_number(sum(counts.values()), 'block')} on {_number(len(listed), 'page')}."
-        + (f" They ran on PostgreSQL {postgresql}." if postgresql else ""),
-        "",
-        *_by_version(pages),
-        "| what became of them | blocks |",
-        "| --- | ---: |",
-        *(f"| {meaning} | {counts[status]} |" for status, meaning in STATUSES.items() if counts[status]),
-        "",
-        "`make docs-test` runs them again, in a clone of the project.",
-        "",
-        "## Not run",
-        "",
-        TABLE.format(NOT_RUN) if counts[NOT_RUN] else "Every block that is code has run.",
-        "",
-    ]
+    lines += [totals(pages, postgresql), ""]
+    listed = _listed(pages)
+    if listed:
+        not_run = any(entry["status"] == NOT_RUN for entries in listed.values() for entry in entries)
+        lines += [
+            "`make docs-test` runs them again, in a clone of the project.",
+            "",
+            "## Not run",
+            "",
+            TABLE.format(NOT_RUN) if not_run else "Every block that is code has run.",
+            "",
+        ]
     for page in listed:
         lines += [f"## {page}", "", TABLE.format(page), ""]
     return "\n".join(lines)
 
 
-def _by_version(pages: Pages) -> list[str]:
-    """A table of the versions as Markdown, where there is more than one."""
-    counts = counts_of(entry for entries in pages.values() for entry in _visible(entries))
-    if len(counts) < 2:  # noqa: PLR2004 - a table of one row says nothing
-        return []
-    rows = [f"| {version} | {count} |" for version, count in counts.items()]
-    return ["| PostgreSQL | blocks that did what the page says |", "| --- | ---: |", *rows, ""]
+def totals(pages: Pages, postgresql: str) -> str:
+    """How many blocks there are, what became of them and on which versions, as Markdown.
+
+    Args:
+        pages: what the proof holds of each page.
+        postgresql: the version of the server.
+    """
+    listed = _listed(pages)
+    if not listed:
+        return "No block has run yet. `make docs-test` runs them all."
+    entries = [entry for page in listed.values() for entry in page]
+    counts = Counter(entry["status"] for entry in entries)
+    lines = [
+        f"The handbook has {_number(len(entries), 'block')} on {_number(len(listed), 'page')}."
+        + (f" They ran on PostgreSQL {postgresql}." if postgresql else ""),
+        "",
+        "| what became of them | blocks |",
+        "| --- | ---: |",
+        *(f"| {meaning} | {counts[status]} |" for status, meaning in STATUSES.items() if counts[status]),
+    ]
+    versions = counts_of(entries)
+    if len(versions) > 1:
+        lines += ["", "| PostgreSQL | blocks that did what the page says |", "| --- | ---: |"]
+        lines += [f"| {version} | {count} |" for version, count in versions.items()]
+    return "\n".join(lines)
 
 
 def with_tables(html: str, pages: Pages, urls: Mapping[str, str]) -> str:
@@ -95,7 +107,7 @@ def data(pages: Pages, postgresql: str, urls: Mapping[str, str]) -> dict[str, An
         postgresql: the version of the server.
         urls: the address of each page, seen from the site's first one.
     """
-    listed = {page: _visible(entries) for page, entries in pages.items() if page in urls and _visible(entries)}
+    listed = {page: entries for page, entries in _listed(pages).items() if page in urls}
     counts = Counter(entry["status"] for entries in listed.values() for entry in entries)
     return {
         "postgresql": postgresql,
@@ -109,6 +121,12 @@ def data(pages: Pages, postgresql: str, urls: Mapping[str, str]) -> dict[str, An
             for page, entries in listed.items()
         ],
     }
+
+
+def _listed(pages: Pages) -> dict[str, list[Entry]]:
+    """The pages that have blocks which a reader sees, with these."""
+    visible = {page: _visible(entries) for page, entries in pages.items()}
+    return {page: entries for page, entries in visible.items() if entries}
 
 
 def _visible(entries: Sequence[Entry]) -> list[Entry]:

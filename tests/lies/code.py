@@ -13,6 +13,7 @@ from lies.lie import Edit, altered
 
 # How long something waits is not told: the page shows what has happened by then.
 WAITS = {"sleep", "timeout", "wait", "wait_for", "timeout_at"}
+PAUSE = re.compile(r"(?i)pause|timeout|delay")
 # What is left open ends with the page, as it ends with the reader's Python.
 CLOSES = {"close", "terminate", "cancel", "shutdown", "unlink", "remove"}
 BOUNDS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
@@ -137,6 +138,8 @@ def _silent_places(tree: ast.Module, lines: _Lines) -> set[int]:
         ):
             note(node)
         elif isinstance(node, ast.keyword) and node.arg in WAITS:
+            note(node.value)
+        elif isinstance(node, ast.Assign) and PAUSE.search(_name(node.targets[0])):
             note(node.value)
         elif isinstance(node, ast.Compare) and any(isinstance(operator, BOUNDS) for operator in node.ops):
             for side in [node.left, *node.comparators]:

@@ -90,10 +90,10 @@ CLAUSES = re.compile(
 )
 
 
-# The rows that an example makes up for itself.
+# The values that an example makes up: of the rows that it inserts, and of those that it changes.
 SAMPLE = re.compile(
-    r"\bINSERT\s+INTO\s+[\w.]+\s*(?:\([^()]*\))?\s*(?:VALUES|SELECT)\b"
-    r"(?P<rows>.*?)(?=\bFROM\b|\bON\s+CONFLICT\b|\bRETURNING\b|;|\Z)",
+    r"\b(?:INSERT\s+INTO\s+[\w.]+\s*(?:\([^()]*\))?\s*(?:VALUES|SELECT)|UPDATE\s+[\w.]+\s+SET)\b"
+    r"(?P<rows>.*?)(?=\b(?:FROM|WHERE|ON\s+CONFLICT|RETURNING)\b|;|\Z)",
     re.DOTALL,
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -31,16 +32,22 @@ PASSED, FAILED, WRONG_USAGE = 0, 1, 2
 def main(arguments: Sequence[str]) -> int:
     """Run one examination and return the exit status: 0 passed, 1 not, 2 wrong usage."""
     parsed = _parser().parse_args(arguments)
+    # Leave in order, with what was found so far.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     project = Path.cwd()
     book = Book(project)
     keep = Keep(book)
-    mutants = keep.mutants()
     try:
-        chosen = _chosen(book, mutants, parsed)
+        files, changed = _files(book, parsed.files), None
+        if parsed.changed:
+            changed = changed_lines(project, parsed.changed)
+            files = [file for file in files if file in changed]
         reviews = read_reviews(project)
     except (ChangeError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return WRONG_USAGE
+    mutants = keep.mutants(files)
+    chosen = [mutant for mutant in mutants if changed is None or touches(changed, mutant)]
     if not chosen:
         sys.stdout.write("No mutants: nothing there to change.\n")
         return PASSED
@@ -61,13 +68,12 @@ def main(arguments: Sequence[str]) -> int:
             examination.run_together([mutant for mutant in chosen if mutant.id in reviews], at_once=0)
         finally:
             progress.end()
-        files = {mutant.file for mutant in chosen}
         report = Report(book, chosen, findings, reviews, outdated(reviews.values(), mutants, files))
         if parsed.suite:
             report = Report(
                 book, chosen, findings, reviews, report.outdated, tests_for(book, report.survivors, parsed.workers)
             )
-    whole = len(chosen) == len(mutants)
+    whole = changed is None and len(files) == len(book.sources)
     report.write(project / parsed.report)
     sys.stdout.writelines(f"{line}\n" for line in [*report.survivors_shown(), "", *report.table()])
     complaints = list(report.complaints(whole=whole))
@@ -91,21 +97,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _chosen(book: Book, mutants: Sequence[Mutant], parsed: argparse.Namespace) -> list[Mutant]:
-    """The mutants that are asked for."""
-    names = {(book.project / SOURCE / file).resolve(): file for file in book.sources}
-    files = set()
-    for given in parsed.files:
-        path = Path(given).resolve()
-        found = {file for source, file in names.items() if source == path or path in source.parents}
+def _files(book: Book, asked: Sequence[str]) -> list[str]:
+    """The files that are asked for, each by its name or that of a directory above it; all of them unless any are.
+
+    Raises:
+        ValueError: there is no such file.
+    """
+    places = {file: (book.project / SOURCE / file).resolve() for file in book.sources}
+    files: set[str] = set()
+    for name in asked:
+        path = Path(name).resolve()
+        found = {file for file, place in places.items() if path in (place, *place.parents)}
         if not found:
-            raise ValueError(f"{given} is no file of {SOURCE}, or one that is not examined")
+            raise ValueError(f"{name} is no file of {SOURCE}, or one that is left as it is")
         files |= found
-    chosen = [mutant for mutant in mutants if not files or mutant.file in files]
-    if parsed.changed:
-        changed = changed_lines(book.project, parsed.changed)
-        chosen = [mutant for mutant in chosen if touches(changed, mutant)]
-    return chosen
+    return [file for file in book.sources if not asked or file in files]
 
 
 def _measured(bench: Bench, pool: Pool, keep: Keep) -> dict[str, Reach]:
@@ -116,9 +122,11 @@ def _measured(bench: Bench, pool: Pool, keep: Keep) -> dict[str, Reach]:
         reaches[page] = yield Measurement(page)
         _say(f"measuring what the pages execute: {len(reaches)} of {len(bench.book.pages)}")
 
-    pool.carry_out([plan(page) for page in bench.book.pages if page not in reaches])
-    keep.keep_reaches(reaches)
-    _say("")
+    try:
+        pool.carry_out([plan(page) for page in bench.book.pages if page not in reaches])
+    finally:
+        keep.keep_reaches(reaches)
+        _say("")
     return reaches
 
 

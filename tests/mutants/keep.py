@@ -6,7 +6,7 @@ A run that is broken off goes on where it stopped, and a run after a page was me
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +31,16 @@ class Keep:
         self.book = book
         self._directory = book.project / DIRECTORY
 
-    def mutants(self) -> list[Mutant]:
-        """The mutants of all files of the backend, made anew for the files that have changed."""
+    def mutants(self, files: Iterable[str]) -> list[Mutant]:
+        """The mutants of some files of the backend, made anew for those that have changed."""
         maker = digest([Path(mutation.__file__).read_bytes()])
         before = self._read("mutants")
         if before.get("maker") != maker:
             before = {}
-        after: dict[str, Any] = {"maker": maker}
+        after: dict[str, Any] = {**before, "maker": maker}
         found: list[Mutant] = []
-        for file, source in self.book.sources.items():
+        for file in files:
+            source = self.book.sources[file]
             text = digest([source])
             known = before.get(file, {})
             if known.get("text") == text:

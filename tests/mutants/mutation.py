@@ -59,13 +59,12 @@ def mutants_of(file: str, source: bytes) -> list[Mutant]:
 
 def _without_wholes(mutants: list[Mutant]) -> list[Mutant]:
     """The mutants without those that put None in the place of something within which another one changes."""
-    edits = [(mutant.start, mutant.end) for mutant in mutants]
-    return [
-        mutant
-        for mutant in mutants
-        if mutant.text != NONE
-        or not any(mutant.start <= s and e <= mutant.end and (s, e) != (mutant.start, mutant.end) for s, e in edits)
-    ]
+    return [mutant for mutant in mutants if mutant.text != NONE or not any(_within(one, mutant) for one in mutants)]
+
+
+def _within(one: Mutant, whole: Mutant) -> bool:
+    smaller = (one.start, one.end) != (whole.start, whole.end) or one.text != NONE
+    return smaller and whole.start <= one.start and one.end <= whole.end
 
 
 class _Walk:
@@ -82,9 +81,8 @@ class _Walk:
     def mutants(self) -> Iterator[Mutant]:
         seen = set()
         for node, function, statement in self._nodes(self.module, "", (1, 1)):
-            span = self.spans.get(node)
-            for changed in _changes(node):
-                mutant = self._mutant(span.start, span.start + span.length, self._code(changed), function, statement)
+            for replaced, changed in _changes(node):
+                mutant = self._mutant(*self._edit(replaced, changed), function, statement)
                 edit = (mutant.start, mutant.end, mutant.text)
                 if mutant.before != mutant.after and edit not in seen and self._parses(mutant):
                     seen.add(edit)
@@ -104,8 +102,11 @@ class _Walk:
         inner = function
         if isinstance(node, cst.FunctionDef | cst.ClassDef):
             inner = f"{function}.{node.name.value}" if function else node.name.value
+        # The first argument of cast is for the type checker.
+        declared = node.args[:1] if isinstance(node, cst.Call) and _name(node.func) == "cast" else ()
         for child in node.children:
-            yield from self._nodes(child, inner, statement)
+            if child not in declared:
+                yield from self._nodes(child, inner, statement)
 
     def _header(self, node: Any) -> tuple[int, int]:
         """The lines of a statement; of one that holds others, those before them."""
@@ -120,21 +121,36 @@ class _Walk:
     def _line(self, offset: int) -> int:
         return self.source.count(b"\n", 0, offset) + 1
 
-    def _code(self, node: Any) -> str:
-        return str(self.module.code_for_node(node))
-
-    def _mutant(self, start: int, end: int, text: str, function: str, statement: tuple[int, int]) -> Mutant:
-        """A mutant, its edit as short as can be."""
-        new = text.encode()
-        while start < end and new and self.source[start : start + 1] == new[:1]:
-            start, new = start + 1, new[1:]
-        while start < end and new and self.source[end - 1 : end] == new[-1:]:
-            end, new = end - 1, new[:-1]
+    def _edit(self, replaced: Any, changed: Any) -> tuple[int, int, bytes]:
+        """Where the source changes, and the bytes that take the place of what is there: as few as can be."""
+        span = self.spans[replaced]
+        old, new = (self.module.code_for_node(node).encode() for node in (replaced, changed))
+        if self.source[span.start : span.start + span.length] == old.strip():
+            # An operator's place is without the spaces around it, which its code has.
+            old, new = old.strip(), new.strip()
+        first = _common(old, new)
+        last = _common(old[first:][::-1], new[first:][::-1])
         # Whole characters: those of more bytes than one are compared byte by byte above.
-        while start and (self.source[start : start + 1] or b" ")[0] & 0xC0 == 0x80:
-            start, new = start - 1, self.source[start - 1 : start] + new
-        while end < len(self.source) and self.source[end] & 0xC0 == 0x80:
-            end, new = end + 1, new + self.source[end : end + 1]
+        while first and _continues(old[first : first + 1] or new[first : first + 1]):
+            first -= 1
+        while last and _continues(old[len(old) - last : len(old) - last + 1]):
+            last -= 1
+        places = self._places(old, span.start, span.start + span.length)
+        return places[first], places[len(old) - last], new[first : len(new) - last]
+
+    def _places(self, code: bytes, start: int, end: int) -> list[int]:
+        """Where each byte of a node's code is in the source: the code lacks the indentation of its further lines."""
+        if self.source[start:end] == code:
+            return list(range(start, end + 1))
+        places = []
+        for byte in code:
+            while start < end and self.source[start] != byte:
+                start += 1
+            places.append(start)
+            start += 1
+        return [*places, end]
+
+    def _mutant(self, start: int, end: int, new: bytes, function: str, statement: tuple[int, int]) -> Mutant:
         first = self.source.rfind(b"\n", 0, start) + 1
         last = end if self.source[end - 1 : end] == b"\n" and end > start else self.source.find(b"\n", end)
         last = len(self.source) if last < 0 else last
@@ -150,6 +166,17 @@ class _Walk:
         except SyntaxError:
             return False
         return True
+
+
+def _common(one: bytes, other: bytes) -> int:
+    """How many bytes two texts have in common at their starts."""
+    pairs = zip(one, other, strict=False)
+    return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+
+
+def _continues(byte: bytes) -> bool:
+    """Whether a byte is not the first of its character in UTF-8."""
+    return bool(byte) and byte[0] & 0xC0 == 0x80
 
 
 def _one_line(text: bytes) -> str:
@@ -177,14 +204,16 @@ def _name(node: Any) -> str:
     return node.value if isinstance(node, cst.Name) else ""
 
 
-def _changes(node: Any) -> Iterator[Any]:
-    """The nodes that may take the place of a node."""
+def _changes(node: Any) -> Iterator[tuple[Any, Any]]:
+    """What may change of a node, each part with what may take its place."""
     for kind, operator in mutators.mutation_operators:
         if isinstance(node, kind):
-            yield from _CHOICES.get(operator, operator)(node)
+            yield from ((node, changed) for changed in _CHOICES.get(operator, operator)(node))
     for own, operator in _OPERATORS:
         if isinstance(node, own):
-            yield from operator(node)
+            yield from ((node, changed) for changed in operator(node))
+    if isinstance(node, cst.If | cst.While | cst.CompIf | cst.Assert):
+        yield from ((node.test, changed) for changed in _opposite(node.test))
 
 
 def _string(node: Any) -> Iterator[Any]:
@@ -218,17 +247,15 @@ def _drops_positional(node: Any, changed: Any) -> bool:
     return any(id(arg) not in kept and arg.keyword is None and not arg.star for arg in node.args)
 
 
-def _condition(node: Any) -> Iterator[Any]:
+def _opposite(test: Any) -> Iterator[Any]:
     """The opposite of a condition, unless another operator makes it."""
-    test = node.test
     if isinstance(test, cst.Comparison):
         operators = (cst.Is, cst.IsNot, cst.In, cst.NotIn, cst.Equal, cst.NotEqual)
         if len(test.comparisons) == 1 and isinstance(test.comparisons[0].operator, operators):
             return
     elif isinstance(test, cst.UnaryOperation) or _name(test) in ("True", "False"):
         return
-    inner = test.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
-    yield node.with_changes(test=cst.UnaryOperation(cst.Not(), inner))
+    yield cst.UnaryOperation(cst.Not(), test.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()]))
 
 
 def _call(node: Any) -> Iterator[Any]:
@@ -244,6 +271,5 @@ _CHOICES: dict[Any, Operator] = {
 }
 _OPERATORS: tuple[tuple[Any, Operator], ...] = (
     (cst.FormattedString, _words),
-    ((cst.If, cst.While, cst.CompIf, cst.Assert), _condition),
     (cst.Expr, _call),
 )

@@ -139,6 +139,7 @@ def _in_child(make: Callable[[], Any], writer: Connection) -> None:
     """Do a job in a process that was forked for it, tell its result, and end the process."""
     try:
         _adopt_orphans()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         quiet = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):
             os.dup2(quiet, stream)

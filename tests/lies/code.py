@@ -133,19 +133,21 @@ def _silent_places(tree: ast.Module, lines: _Lines) -> set[int]:
         )
 
     for node in ast.walk(tree):
-        if (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)) or (
-            isinstance(node, ast.Call) and _name(node.func) == "sleep"
-        ):
+        if _is_text(node) or _waits(node):
             note(node)
-        elif isinstance(node, ast.keyword) and node.arg in WAITS:
-            note(node.value)
-        elif isinstance(node, ast.Assign) and PAUSE.search(_name(node.targets[0])):
-            note(node.value)
         elif isinstance(node, ast.Compare) and any(isinstance(operator, BOUNDS) for operator in node.ops):
             for side in [node.left, *node.comparators]:
                 if isinstance(side, ast.Constant) and not isinstance(side.value, str):
                     note(side)
     return found
+
+
+def _waits(node: ast.AST) -> bool:
+    if isinstance(node, ast.Call):
+        return _name(node.func) == "sleep"
+    if isinstance(node, ast.keyword):
+        return node.arg in WAITS
+    return isinstance(node, ast.Assign) and PAUSE.search(_name(node.targets[0])) is not None
 
 
 def _is_text(node: ast.AST) -> bool:

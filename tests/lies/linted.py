@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from handbook.block import Kind
 from handbook.lint import findings_of, lintable
 from handbook.page import Page
 from lies.verdict import Fate, Verdict
@@ -31,6 +32,11 @@ def linted(verdicts: Sequence[Verdict]) -> list[Verdict]:
 
 
 def _as_sample(verdict: Verdict) -> Verdict:
-    """The value of a row that an example makes up is no statement: with another one the page is as true as before."""
-    free = verdict.fate is Fate.SURVIVED and verdict.lie.edit.kind == "sample"
-    return replace(verdict, fate=Fate.FREE) if free else verdict
+    """What an example makes up for itself is no statement: with another value the page is as true as before.
+
+    That holds for the values of its rows, and for the definition of a table that is only there to try something on. What
+    a migration file defines is meant to be copied, so that it counts.
+    """
+    kind, block = verdict.lie.edit.kind, verdict.lie.block.kind
+    made_up = kind == "sample" or (kind in ("type", "clause") and block is not Kind.FILE)
+    return replace(verdict, fate=Fate.FREE) if made_up and verdict.fate is Fate.SURVIVED else verdict

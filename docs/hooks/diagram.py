@@ -7,6 +7,7 @@ draw the lines of the comment itself, of which the first is the title.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Sequence
 from html import unescape
@@ -51,14 +52,16 @@ def on_config(config: MkDocsConfig) -> None:
     _proof = Proof.read(Path(config.config_file_path).parent / PROOF)
 
 
-def on_page_content(html: str, page: Page, **_: Any) -> str:
-    """Draw in the place of each comment that asks for it."""
-    found = 0
+def on_page_content(html: str, page: Page, config: MkDocsConfig, **_: Any) -> str:
+    """Draw in the place of each comment that asks for it; a strict build refuses one that cannot be drawn yet."""
+    numbers = itertools.count(1)
 
     def drawn(comment: re.Match[str]) -> str:
-        nonlocal found
-        found += 1
-        return diagram(comment, page.file.src_uri, f"diagram-{found}")
+        drawing = diagram(comment, page.file.src_uri, f"diagram-{next(numbers)}")
+        if drawing == NOTHING and config.strict:
+            block = unescape(comment["block"])
+            raise PluginError(f"{page.file.src_uri}: to draw from {block}, which has not run: run make docs-test")  # noqa: TRY003
+        return drawing
 
     return COMMENT.sub(drawn, html)
 
@@ -78,7 +81,7 @@ def diagram(comment: re.Match[str], page: str, name: str) -> str:
     lines = [line.strip() for line in unescape(comment["lines"]).strip().splitlines()]
     try:
         if kind in FROM_ROWS:
-            return _from_rows(kind, comment["block"], page, name)
+            return _from_rows(kind, unescape(comment["block"]), page, name)
         if kind in FROM_LINES and lines:
             draw, description = FROM_LINES[kind]
             return draw(lines[1:]).svg(name, lines[0], description(lines[1:]))

@@ -34,8 +34,8 @@ def linted(verdicts: Sequence[Verdict]) -> list[Verdict]:
 def _as_sample(verdict: Verdict) -> Verdict:
     """What an example makes up for itself is no statement: with another value the page is as true as before.
 
-    That holds for the values of its rows, and for the definition of a table that is only there to try something on. What
-    a migration file defines is meant to be copied, so that it counts.
+    That holds for the values of its rows, and for a table that is only there to try something on. What a migration file
+    defines is meant to be copied, so that it counts.
     """
     kind, block = verdict.lie.edit.kind, verdict.lie.block.kind
     made_up = kind == "sample" or (kind in ("type", "clause") and block is not Kind.FILE)

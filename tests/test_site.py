@@ -1,5 +1,6 @@
 """The built site: it builds without a warning, every reference leads somewhere, and nothing asks another host."""
 
+import json
 import os
 import re
 import subprocess
@@ -13,6 +14,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
 
 # Attributes that hold an address, and the elements in which a browser only goes there when the reader does.
 ADDRESSES = frozenset({"action", "background", "data", "formaction", "href", "ping", "poster", "src", "xlink:href"})
@@ -64,6 +66,11 @@ class Document(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self.in_style:
             self.loaded += css_addresses(data)
+
+
+def is_moved(document: Document) -> bool:
+    """Whether a page only leads to another one."""
+    return any(element.get("http-equiv") == "refresh" for element in document.elements)
 
 
 def css_addresses(css: str) -> list[str]:
@@ -138,6 +145,40 @@ def test_a_page_loads_nothing_from_another_host(site: Path, documents: dict[Path
         if FOREIGN.match(address)
     ]
     assert foreign == []
+
+
+def test_a_program_finds_every_page_in_each_list(site: Path, documents: dict[Path, Document]) -> None:
+    pages = {path.relative_to(site) for path, document in documents.items() if not is_moved(document)}
+    pages.remove(Path("404.html"))
+    sources = {file.relative_to(DOCS) for file in DOCS.rglob("*.md")} | {Path("verification.md")}
+    assert pages == {source.with_suffix(".html") for source in sources}
+    listed = re.findall(r"^- \[.+?\]\((.+?)\): .", (site / "llms.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(Path(address) for address in listed) == sorted(sources)
+    mapped = re.findall(r"<loc>(.+?)</loc>", (site / "sitemap.xml").read_text(encoding="utf-8"))
+    assert sorted(Path(address) for address in mapped) == sorted(pages)
+
+
+def test_each_page_leads_to_its_markdown(site: Path, documents: dict[Path, Document]) -> None:
+    for source in DOCS.rglob("*.md"):
+        markdown = (site / source.relative_to(DOCS)).read_text(encoding="utf-8")
+        assert markdown.startswith("# "), "the front matter is left out"
+        assert markdown.rstrip().endswith(source.read_text(encoding="utf-8").rstrip()[-200:])
+        page = documents[(site / source.relative_to(DOCS)).with_suffix(".html")]
+        links = [element for element in page.elements if element.get("type") == "text/markdown"]
+        assert [link["href"] for link in links] == [source.name]
+        assert source.name in page.followed, "the button at the title"
+
+
+def test_the_data_of_the_verification_is_that_of_its_page(site: Path) -> None:
+    text = (site / "verification.json").read_text(encoding="utf-8")
+    data = json.loads(text)
+    blocks = [block for page in data["pages"] for block in page["blocks"]]
+    assert sum(data["blocks"].values()) == len(blocks)
+    assert f"The handbook has {len(blocks)} blocks on {len(data['pages'])} pages." in (
+        site / "verification.md"
+    ).read_text(encoding="utf-8")
+    assert all((site / page["url"]).is_file() for page in data["pages"])
+    assert "duration" not in text, "nothing that differs from run to run"
 
 
 def test_the_theme_asks_no_host(site: Path, documents: dict[Path, Document]) -> None:

@@ -90,6 +90,8 @@ def _says_nothing(statement: ast.stmt) -> bool:
     """Whether a statement only describes, waits or tidies up."""
     if isinstance(statement, ast.Pass | ast.Global | ast.Nonlocal):
         return True
+    if isinstance(statement, ast.While):
+        return all(_says_nothing(inner) for inner in statement.body)
     if isinstance(statement, ast.ImportFrom) and statement.module == "__future__":
         return True
     if not isinstance(statement, ast.Expr):

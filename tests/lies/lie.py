@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -12,6 +13,7 @@ from enum import Enum
 from handbook.block import Block
 
 LETTERS = ("x", "y")
+TIME = re.compile(r"(\d+)\s*(ms|s|min|h|d|(second|minute|hour|day)s?)$")
 
 
 class Part(Enum):
@@ -148,7 +150,12 @@ def numbered(lies: Iterable[Lie]) -> list[Lie]:
 
 
 def altered(word: str) -> str:
-    """A word that differs in as little as can be: its first number is one more, or else its last letter is another."""
+    """A word that differs in as little as can be: its first number is one more, or else its last letter is another.
+
+    A time is a thousand times as long: nobody notices a millisecond.
+    """
+    if time := TIME.match(word):
+        return f"{time[1]}000{word[time.end(1) :]}"
     for end, character in enumerate(word):
         if not character.isdigit():
             if word[:end].isascii() and end:

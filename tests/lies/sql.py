@@ -72,6 +72,8 @@ COLUMN_TYPE = re.compile(
     rf"(?P<type>{_TYPE})\b(?!\s*\()",
     re.IGNORECASE,
 )
+# How long something may take is not told. SELECT 1 stands for any statement.
+WAIT = re.compile(r"(?:\bpg_sleep\(|\bpg_terminate_backend\([^,()]*(?:\(\))?, |\ASELECT )([\d.]+)(?:\)|;?\Z)")
 DEFINES = re.compile(r"\s*(CREATE\s+TABLE|ALTER\s+TABLE|CREATE\s+UNIQUE\s+INDEX|CREATE\s+INDEX)\b", re.IGNORECASE)
 # What a definition can lose and still be SQL, mostly with another effect.
 CLAUSES = re.compile(
@@ -172,7 +174,7 @@ def other_words(text: str) -> Iterator[Edit]:
     """Each name, number and string altered."""
     samples = {place for match in SAMPLE.finditer(_masked(text)) for place in range(*match.span("rows"))}
     types = {match.start("type") for match in COLUMN_TYPE.finditer(_masked(text))}
-    waits = {place for match in re.finditer(r"\bpg_sleep\(([\d.]+)\)", text) for place in range(*match.span(1))}
+    waits = {place for match in WAIT.finditer(text) for place in range(*match.span(1))}
     for match in TOKEN.finditer(text):
         token, start = match[0], match.start()
         if match["body"]:

@@ -23,7 +23,7 @@ from mutants.reach import Measurement, Reach
 from mutants.report import REPORT, Report
 from mutants.reviewed import outdated, read_reviews
 from mutants.suite import tests_for
-from mutants.trial import Bench
+from mutants.trial import LEAST_LIMIT, Bench
 
 KEEP_EVERY = 20.0  # seconds
 PASSED, FAILED, WRONG_USAGE = 0, 1, 2
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
         sys.stdout.write("No mutants: nothing there to change.\n")
         return PASSED
     with serve() as server:
-        bench = Bench(book, server)
+        bench = Bench(book, server, parsed.limit)
         pool = Pool(bench, parsed.workers)
         reaches = _measured(bench, pool, keep)
         failing = [reach.failure for reach in reaches.values() if reach.failure is not None]
@@ -91,6 +91,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--suite", action="store_true", help="run the tests on what no page notices")
     parser.add_argument("--again", action="store_true", help="forget what earlier runs found")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes at a time")
+    parser.add_argument(
+        "--limit",
+        type=float,
+        default=LEAST_LIMIT,
+        metavar="SECONDS",
+        help="how long a block may take, besides six times what it takes with the code as it is (%(default)g)",
+    )
     parser.add_argument(
         "--report", type=Path, default=REPORT, metavar="PATH", help="where the report goes (%(default)s)"
     )

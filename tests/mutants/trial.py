@@ -16,7 +16,7 @@ from handbook.workspace import Workspace
 from mutants.book import SOURCE, Book, TestedPage
 from mutants.mutant import Mutant, apply_all
 
-# Seconds that a block may take: those, and so many times what it took with the code as it is.
+# Seconds that a block may take: these, and so many times what it took with the code as it is.
 LEAST_LIMIT = 5.0
 LIMIT_FACTOR = 6.0
 
@@ -86,11 +86,13 @@ class Bench:
     Args:
         book: the handbook.
         server: the server, as the first process of the run knows it.
+        least_limit: how many seconds every block may take.
         durations: how many seconds each block of a page takes with the code as it is.
     """
 
     book: Book
     server: Server
+    least_limit: float = LEAST_LIMIT
     durations: dict[str, list[float]] = field(default_factory=dict)
 
     @contextmanager
@@ -113,7 +115,7 @@ class Bench:
     def limit(self, page: str, index: int) -> float:
         """How many seconds a block may take."""
         known = self.durations.get(page)
-        return LEAST_LIMIT + LIMIT_FACTOR * known[index] if known else program.TIME_LIMIT
+        return self.least_limit + LIMIT_FACTOR * known[index] if known else program.TIME_LIMIT
 
     def limit_of_page(self, page: str) -> float:
         """How many seconds the blocks of a page may take together."""

@@ -1,0 +1,282 @@
+"""The mutation testing of `tests/mutants`: which mutants are made, and what a small project's pages make of them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from inner import ROOT, Project
+from mutants.book import Book
+from mutants.change import ChangeError, changed_lines, touches
+from mutants.mutant import Mutant, apply_all
+from mutants.reviewed import LIST, outdated, read_reviews
+
+INSTALL = [
+    sys.executable,
+    "-ISB",
+    "requirements/install.py",
+    "--add",
+    "mutants",
+    str(Path(sys.executable).parent.parent),
+]
+
+GARDEN = """\
+import sys
+
+DAYS = {"fern": 9, "basil": 2}
+
+
+def thirsty(days: dict[str, int], limit: int = 7) -> list[str]:
+    return [name for name, ago in days.items() if ago >= limit]
+
+
+def counted(left: int) -> int:
+    while left > 1:
+        left -= 1
+    return left
+
+
+def forgotten() -> str:
+    return "no page asks"
+
+
+if sys.argv[1:] == ["thirsty"]:
+    print(f"thirsty: {thirsty(DAYS)}")
+"""
+
+PAGE = """\
+# Water
+
+```console
+$ cd backend && python -m src.garden thirsty
+thirsty: ['fern']
+```
+
+```pycon
+>>> from src.garden import counted, thirsty
+>>> counted(3)
+1
+```
+"""
+
+MENDED = """
+```pycon
+>>> thirsty({"fern": 7, "basil": 6})
+['fern']
+```
+"""
+
+REVIEWED = """\
+[[mutant]]
+file = "garden.py"
+function = "counted"
+before = "left -= 1"
+after = "left -= 2"
+reason = "Nobody asks for more than three."
+
+[[mutant]]
+file = "garden.py"
+function = "counted"
+before = "while left > 1:"
+after = "while left > 2:"
+reason = "A mistake."
+
+[[mutant]]
+file = "garden.py"
+function = "gone"
+before = "a = 1"
+after = "a = 2"
+reason = "Another one."
+"""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def operators() -> None:
+    """The packages that the command installs when it is first typed."""
+    subprocess.run(INSTALL, cwd=ROOT, check=True, capture_output=True)
+
+
+def changes(source: str) -> list[str]:
+    """What the mutants of a source make of its lines."""
+    from mutants.mutation import mutants_of  # noqa: PLC0415 - not before the fixture has installed what it imports
+
+    return [mutant.after for mutant in mutants_of("x.py", source.encode())]
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("a = 1\n", ["a = 2"]),
+        ("a = b\n", ["a = None"]),
+        ("a = b and c\n", ["a = b or c"]),
+        ("a = f(b, key=c)\n", ["a = f(None, key=c)", "a = f(b, )"]),
+        ("a = f(key=c)\n", ["a = f(key=None)"]),
+        ("a = 'fern'\n", ["a = 'XXfernXX'"]),
+        ('a = """\nfern\n"""\n', ['a = """XX']),
+        ("a = f'{b} fern {c} basil'\n", ["a = f'{b}XX fern {c} basil'"]),
+        ("a = f'{b}'\n", ["a = None"]),
+        ("await f()\n", ["pass"]),
+        ("if a:\n    b()\n", ["if not (a):", "pass"]),
+        ("if a is b: pass\n", ["if a is not b: pass"]),
+        ("if not a: pass\n", ["if a: pass"]),
+        ("while True:\n    break\n", ["while False:", "return"]),
+        ("a = b if c else d\n", ["a = b if (c) and False else d", "a = b if (c) or True else d"]),
+        ("'''A docstring.'''\n", []),
+        ("import a\nfrom b import c\n", []),
+        ("def f(a: 'int' = 1) -> 'str': ...\n", ["def f(a: 'int' = 2) -> 'str': ..."]),
+        ("if TYPE_CHECKING:\n    a = 1\n", []),
+        ("__all__ = ['a']\n", []),
+        ("T = TypeVar('T')\nU: TypeAlias = 'int'\n", []),
+        ("a = cast('int', isinstance(b, 1))\n", ["a = cast('int', isinstance(b, 2))"]),
+        ("def f():  # pragma: no cover\n    return 1\n", []),
+        ("a = ['ä', 'ö']\n", ["a = ['XXäXX', 'ö']", "a = ['ä', 'XXöXX']"]),
+    ],
+)
+def test_the_mutants_of_a_line(source: str, expected: list[str]) -> None:
+    assert changes(source) == expected
+
+
+def test_mutants_are_named_apart_from_their_lines() -> None:
+    from mutants.mutation import mutants_of  # noqa: PLC0415 - see above
+
+    source = "def f():\n    a(1)\n    a(1)\n"
+    names = [mutant.id for mutant in mutants_of("x.py", source.encode())]
+    assert names == [mutant.id for mutant in mutants_of("x.py", f"# moved\n\n{source}".encode())]
+    assert names[0] == "x.py::f: a(1) -> pass"
+    assert len(set(names)) == len(names) == 4
+
+
+def test_several_mutants_at_once() -> None:
+    source = b"a = 1\nb = 2\n"
+    one = Mutant("x.py", "", 4, 5, "10", 1, (1, 1), "", "")
+    other = Mutant("x.py", "", 10, 11, "20", 2, (2, 2), "", "")
+    assert apply_all([one, other], source) == b"a = 10\nb = 20\n"
+    assert one.diff(source).splitlines()[3:] == ["-a = 1", "+a = 10", " b = 2"]
+
+
+def mutants(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a project."""
+    return subprocess.run(
+        [sys.executable, "-m", "mutants", *arguments],
+        cwd=project.directory,
+        env={**project.environment, "PYTHONPATH": "backend:tests:docs/hooks"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def verdicts(project: Project) -> dict[str, tuple[str, str | None]]:
+    """What the report says of each mutant, and which block killed it."""
+    entries = json.loads((project.directory / "build" / "mutants.json").read_text())["all"]
+    return {entry["after"]: (entry["verdict"], entry.get("block")) for entry in entries}
+
+
+def test_what_the_pages_notice(tmp_path: Path) -> None:
+    project = Project(tmp_path / "project", copied=("backend", "tests"))
+    (project.directory / "backend" / "src" / "garden.py").write_text(GARDEN)
+    reviewed = project.directory / "tests" / "mutants" / "reviewed.toml"
+    reviewed.unlink(missing_ok=True)
+    project.write("water.md", PAGE)
+
+    ended = mutants(project, "--limit", "2", "backend/src/garden.py")
+
+    assert verdicts(project) == {
+        'DAYS = {"XXfernXX": 9, "basil": 2}': ("killed", "water[1]"),
+        'DAYS = {"fern": 10, "basil": 2}': ("survived", None),
+        'DAYS = {"fern": 9, "XXbasilXX": 2}': ("survived", None),
+        'DAYS = {"fern": 9, "basil": 3}': ("survived", None),
+        "def thirsty(days: dict[str, int], limit: int = 8) -> list[str]:": ("survived", None),
+        "return [name for name, ago in days.items() if ago > limit]": ("survived", None),
+        "return [name for name, ago in days.items() if not (ago >= limit)]": ("killed", "water[1]"),
+        "while not (left > 1):": ("killed", "water[2]"),
+        "while left >= 1:": ("killed", "water[2]"),
+        "while left > 2:": ("killed", "water[2]"),
+        "left += 1": ("killed", "water[2]"),
+        "left -= 2": ("survived", None),
+        "left = 1": ("survived", None),
+        'return "XXno page asksXX"': ("not reached", None),
+        'if sys.argv[2:] == ["thirsty"]:': ("killed", "water[1]"),
+        'if sys.argv[1:] != ["thirsty"]:': ("killed", "water[1]"),
+        'if sys.argv[1:] == ["XXthirstyXX"]:': ("killed", "water[1]"),
+        "pass": ("killed", "water[1]"),
+        'print(f"XXthirsty: {thirsty(DAYS)}")': ("killed", "water[1]"),
+        'print(f"thirsty: {thirsty(None)}")': ("killed", "water[1]"),
+    }, ended.stdout + ended.stderr
+    assert (
+        'backend/src/garden.py:17: no page executes it\n-    return "no page asks"\n+    return "XXno page asksXX"\n'
+    ) in ended.stdout
+    assert ended.stdout.endswith("mutants that were tried are killed, 60.0 %; at least 95 % must be\n")
+    assert ended.returncode == 1
+
+    # The page shows the default and the bound; what nobody can tell is reviewed, and so is what anybody can.
+    project.write("water.md", PAGE + MENDED)
+    reviewed.write_text(REVIEWED)
+    ended = mutants(project, "--limit", "2", "backend/src/garden.py")
+
+    after = verdicts(project)
+    assert after["def thirsty(days: dict[str, int], limit: int = 8) -> list[str]:"] == ("killed", "water[3]")
+    assert after["return [name for name, ago in days.items() if ago > limit]"] == ("killed", "water[3]")
+    assert after["left -= 2"] == ("reviewed", None)
+    assert after["while left > 2:"] == ("killable", "water[2]")
+    told = ended.stdout.split("\n\n")[-1].splitlines()
+    assert told == [
+        "on the reviewed list, but docs/water.md:10 notices it: garden.py::counted: while left > 1: -> while left > 2:",
+        "on the reviewed list, but there is no such mutant: garden.py::gone: a = 1 -> a = 2",
+        "14 of 19 mutants that were tried are killed, 73.7 %; at least 95 % must be",
+    ]
+
+
+def test_an_entry_of_the_reviewed_list_needs_a_reason(tmp_path: Path) -> None:
+    path = tmp_path / LIST
+    path.parent.mkdir(parents=True)
+    entry = '[[mutant]]\nfile = "a.py"\nbefore = "a"\nafter = "b"\nreason = "{}"\n'
+    path.write_text(entry.format("the same"))
+    assert list(read_reviews(tmp_path)) == ["a.py::: a -> b"]
+    path.write_text(entry.format(" "))
+    with pytest.raises(ValueError, match="no reason for a"):
+        read_reviews(tmp_path)
+    path.write_text(2 * entry.format("the same"))
+    with pytest.raises(ValueError, match="twice: a"):
+        read_reviews(tmp_path)
+
+
+def test_the_committed_list_names_mutants_that_are_made() -> None:
+    from mutants.mutation import mutants_of  # noqa: PLC0415 - see above
+
+    reviews = read_reviews(ROOT)
+    sources = Book(ROOT).sources
+    files = {review.file for review in reviews.values()}
+    made = [mutant for file in files for mutant in mutants_of(file, sources[file])]
+    assert outdated(reviews.values(), made, files) == []
+
+
+def test_the_lines_of_a_branch(tmp_path: Path) -> None:
+    def git(*arguments: str) -> None:
+        identity = ("-c", "user.name=fern", "-c", "user.email=fern@example.org")
+        subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    source = tmp_path / "backend" / "src" / "db" / "status.py"
+    source.parent.mkdir(parents=True)
+    source.write_text("a = 1\nb = 2\nc = 3\n")
+    git("init", "--initial-branch=main")
+    git("add", ".")
+    git("commit", "--message", "begin")
+    git("checkout", "-b", "change")
+    source.write_text("a = 1\nb = 20\nc = 3\n")
+    git("commit", "--all", "--message", "change")
+    source.write_text("a = 1\nb = 20\nc = 3\nd = 4\n")
+    git("branch", "--force", "main", "main")
+
+    changed = changed_lines(tmp_path, "main")
+
+    assert changed == {"db/status.py": {2, 4}}
+    lines = [Mutant("db/status.py", "", 0, 1, "", n, (n, n), "", "") for n in (1, 2, 3, 4)]
+    assert [mutant.line for mutant in lines if touches(changed, mutant)] == [2, 4]
+    with pytest.raises(ChangeError, match="nowhere"):
+        changed_lines(tmp_path, "nowhere")

@@ -26,7 +26,7 @@ WORKERS := -n auto --maxprocesses 8
 COVERAGE := --cov --cov-branch
 
 .DEFAULT_GOAL := help
-.PHONY: help setup environment serve check site browser check-site lint test docs-test update-docs lies lies-changed mutants mutants-changed check-versions bench \
+.PHONY: help setup environment serve check site version browser check-site lint test docs-test update-docs lies lies-changed mutants mutants-changed check-versions bench \
 	bench-handbook restart-backend stop-backend logs psql status migrate rehearse migration seal verify-migrations lock screenshot clean
 
 help: ## list these commands
@@ -80,6 +80,11 @@ check-site: browser $(if $(filter check,$(MAKECMDGOALS)),check,site) ## test the
 	@$(PY) -ISB requirements/install.py --add site "$(VENV)"
 	$(HEADING) 'Site in a browser'
 	@$(ALONE) $(PY) -m pytest tests/browser -p no:handbook.plugin $(WORKERS) --dist loadfile
+
+# The version that a change of pyproject.toml's third number leaves as it is.
+VERSION = $(shell sed -n 's/^version = "\([0-9]*\.[0-9]*\).*/\1/p' pyproject.toml)
+version: environment ## put the proven site beside its earlier versions, on gh-pages
+	@$(ALONE) PATH="$$(dirname $(PY)):$$PATH" sh .ci/version "$(VERSION)"
 
 lint: environment ## ruff, its formatter, mypy, spelling, migration files
 	$(run-lint)

@@ -90,7 +90,8 @@ def on_post_build(config: MkDocsConfig) -> None:
 
 def llms(config: MkDocsConfig) -> str:
     """The list of the pages: their titles, the addresses of their Markdown, and what each is about."""
-    base = config.site_url or ""
+    # With mike the address has no slash at its end.
+    base = f"{config.site_url.rstrip('/')}/" if config.site_url else ""
     note = (
         "Each page is Markdown at the address that stands here. Its fenced code blocks are run as tests: "
         f"[{DATA}]({urljoin(base, DATA)}) holds what became of each of them."

@@ -76,7 +76,7 @@ class Examination:
 
         Args:
             mutants: the mutants.
-            at_once: how many are tried together at most; where it is 0 all that do not overlap are.
+            at_once: how many are tried together at most; 0 for any number.
         """
         reaching: dict[str, list[Mutant]] = defaultdict(list)
         for mutant in mutants:
@@ -153,21 +153,13 @@ class Examination:
 
 
 def _groups(mutants: Iterable[Mutant], size: int) -> Iterator[list[Mutant]]:
-    """Groups of mutants of different functions, so that one seldom hides another; or, without a size, of any."""
+    """Groups of mutants of different functions: of one function, the one could hide what the other does."""
     left = list(mutants)
     while left:
-        group: list[Mutant] = []
+        group: dict[tuple[str, str], Mutant] = {}
         for mutant in left:
-            if (not size or len(group) < size) and not any(_clash(mutant, other, size) for other in group):
-                group.append(mutant)
-        yield group
-        chosen = {mutant.id for mutant in group}
+            if not size or len(group) < size:
+                group.setdefault((mutant.file, mutant.function), mutant)
+        yield list(group.values())
+        chosen = {mutant.id for mutant in group.values()}
         left = [mutant for mutant in left if mutant.id not in chosen]
-
-
-def _clash(one: Mutant, other: Mutant, size: int) -> bool:
-    if one.file != other.file:
-        return False
-    if size:
-        return one.function == other.function
-    return one.start <= other.end and other.start <= one.end

@@ -1,0 +1,59 @@
+"""The workflows: they are in order, may do no more than they need, and run what exists."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+PINNED = re.compile(r"actions/[a-z-]+@(v\d+|[0-9a-f]{40})")
+
+
+def load(name: str) -> dict[str, Any]:
+    workflow: dict[str, Any] = yaml.safe_load((ROOT / ".github" / "workflows" / name).read_text(encoding="utf-8"))
+    return workflow
+
+
+def commands(job: dict[str, Any]) -> list[str]:
+    return [line for step in job["steps"] for line in step.get("run", "").splitlines()]
+
+
+def test_what_fails_is_not_published() -> None:
+    jobs = load("publish.yml")["jobs"]
+    assert list(jobs) == ["check", "build", "publish"]
+    assert [job.get("needs") for job in jobs.values()] == [None, "check", "build"]
+    assert ".ci/run" in commands(jobs["check"])
+    made = [line for line in commands(jobs["build"]) if line.startswith("make ")]
+    assert made == ["make site", "make version"]
+    steps = [step for job in jobs.values() for step in [job, *job["steps"]]]
+    assert not any({"if", "continue-on-error"} & step.keys() for step in steps), (
+        "each job needs the success of the one before"
+    )
+
+
+def test_only_what_publishes_may_write_and_it_runs_nothing_of_the_project() -> None:
+    workflow = load("publish.yml")
+    assert workflow["permissions"] == {"contents": "read"}
+    allowed = {name: job["permissions"] for name, job in workflow["jobs"].items() if "permissions" in job}
+    assert allowed == {"publish": {"contents": "write"}}
+    assert all(line.startswith("git ") for line in commands(workflow["jobs"]["publish"]))
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_a_workflow_runs_what_exists_with_actions_of_one_version(path: Path) -> None:
+    workflow = load(path.name)
+    assert "permissions" in workflow, "without them a workflow may write"
+    for job in workflow["jobs"].values():
+        assert "timeout-minutes" in job
+        for line in commands(job):
+            target = re.match(r"make ([a-z-]+)", line)
+            assert target is None or target[1] in TARGETS, line
+            assert not line.startswith(".") or (ROOT / line.split()[0]).is_file(), line
+        for step in job["steps"]:
+            assert "uses" not in step or PINNED.fullmatch(step["uses"]), step["uses"]

@@ -226,7 +226,7 @@ def test_what_the_pages_notice(tmp_path: Path) -> None:
     assert after["while left > 2:"] == ("killable", "water[2]")
     told = ended.stdout.split("\n\n")[-1].splitlines()
     assert told == [
-        "on the reviewed list, but docs/water.md:10 notices it: garden.py::counted: while left > 1: -> while left > 2:",
+        "on the reviewed list, but docs/water.md:11 notices it: garden.py::counted: while left > 1: -> while left > 2:",
         "on the reviewed list, but there is no such mutant: garden.py::gone: a = 1 -> a = 2",
         "14 of 19 mutants that were tried are killed, 73.7 %; at least 95 % must be",
     ]

@@ -73,7 +73,9 @@ COLUMN_TYPE = re.compile(
     re.IGNORECASE,
 )
 # How long something may take is not told, and SELECT 1 stands for any statement.
-WAIT = re.compile(r"(?:\bpg_sleep\(|\bpg_terminate_backend\([^,()]*(?:\(\))?, |\ASELECT (?=1;?\Z))([\d.]+)")
+WAIT = re.compile(
+    r"(?:\bpg_sleep\(|\bpg_terminate_backend\([^,()]*(?:\(\))?, |\ASELECT (?=1;?\Z)|[<>] interval )('?[\d.]+)"
+)
 DEFINES = re.compile(r"\s*(CREATE\s+TABLE|ALTER\s+TABLE|CREATE\s+UNIQUE\s+INDEX|CREATE\s+INDEX)\b", re.IGNORECASE)
 # What a definition can lose and still be SQL, mostly with another effect.
 CLAUSES = re.compile(
@@ -188,6 +190,8 @@ def other_words(text: str) -> Iterator[Edit]:
                 for edit in other_words(inside):
                     yield Edit(edit.kind, start + quote + edit.start, start + quote + edit.end, edit.new)
             else:
+                if start in waits:
+                    continue
                 kind = "name" if match["quoted"] else "sample" if start in samples else "string"
                 yield Edit(kind, start + quote, match.end() - 1, altered(inside))
         elif match["number"]:

@@ -15,6 +15,7 @@ from src.db.errors import DatabaseUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
 OPEN = [connection.connect, connection.create_pool]
 
@@ -99,3 +100,26 @@ async def test_a_pools_options_are_asyncpgs(migrated_url: str) -> None:
     async with await connection.create_pool(migrated_url, min_size=1, max_size=2) as pool:
         assert isinstance(pool, asyncpg.Pool)
         assert pool.get_max_size() == 2
+
+
+@pytest.mark.parametrize("open_", OPEN)
+@pytest.mark.parametrize("option", ["sslmode=perhaps", "sslmode=verify-full"])
+async def test_what_is_wrong_with_tls_is_shown(
+    open_: Callable[[str], Awaitable[object]], option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))  # no root certificate there
+    text = await refusal(open_, f"postgresql://me:hush@127.0.0.1:1/plants?{option}")
+    assert text.startswith("DATABASE_URL cannot be used: ")
+    assert "Correct its sslmode or sslrootcert." in text
+
+
+async def test_a_server_without_tls() -> None:
+    async def refusing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(8)
+        writer.write(b"N")
+        writer.close()
+
+    async with await asyncio.start_server(refusing, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        text = await refusal(connection.connect, f"postgresql://me:hush@127.0.0.1:{port}/plants?sslmode=require")
+    assert "the server has no TLS, which sslmode asks for.\n" in text

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from src.db import migration_batch, migration_lock, migration_runner
+from src.db import connection, migration_batch, migration_lock, migration_runner
+from src.db.command import Refusal
 from src.db.connection import connect, is_pooled
 from src.db.errors import LockTimeoutError, MigrationSqlError
 from src.db.migration_lock import LOCK_KEY
 from src.db.migration_runner import apply_migration, get_applied_migrations, run_migrations
+from src.db.rehearsal import execution
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +33,8 @@ def pooled(monkeypatch: pytest.MonkeyPatch) -> None:
     async def yes(_: object) -> bool:
         return True
 
-    monkeypatch.setattr(migration_runner, "is_pooled", yes)
+    for module in (migration_runner, connection, execution):
+        monkeypatch.setattr(module, "is_pooled", yes)
 
 
 async def test_a_server_is_no_pooler(database_url: str) -> None:
@@ -137,3 +140,14 @@ async def test_the_session_of_a_caller_is_the_callers(migrated_url: str, write: 
     await apply_migration(conn, "007", path)
     assert await conn.fetchval("SHOW work_mem") == "1MB"
     await conn.close()
+
+
+async def test_the_backends_pool_prepares_nothing_for_later(database_url: str) -> None:
+    async with await connection.create_pool(database_url, min_size=1) as pool, pool.acquire() as conn:
+        assert await conn.fetchval("SELECT 'here'") == "here"
+        assert await conn.fetchval("SELECT count(*) FROM pg_prepared_statements") == 0
+
+
+async def test_a_rehearsal_is_refused(database_url: str, tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match="a pooler stands between the rehearsal and the server"):
+        await execution.rehearse(database_url, tmp_path)

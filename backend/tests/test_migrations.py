@@ -452,3 +452,14 @@ async def test_a_table_of_another_kind_with_that_name_is_named(database_url: str
     await conn.close()
     with pytest.raises(HistoryError, match='column "version" does not exist'):
         await run_migrations(database_url)
+
+
+async def test_versions_that_are_no_text_are_named(migrated_url: str) -> None:
+    conn = await asyncpg.connect(migrated_url)
+    await conn.execute("ALTER TABLE schema_migrations ALTER COLUMN version TYPE integer USING version::integer")
+    with pytest.raises(HistoryError, match="column version is not of the type text") as caught:
+        await run_migrations(migrated_url)
+    await conn.execute(next(line for line in str(caught.value).splitlines() if line.startswith("ALTER TABLE")))
+    assert await run_migrations(migrated_url) == []
+    assert len(await get_applied_migrations(conn)) == 6
+    await conn.close()

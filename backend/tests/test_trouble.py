@@ -22,6 +22,7 @@ import psutil
 import pytest
 
 from src.db import errors, migration_batch, migration_lock
+from src.db.connection import create_pool
 from src.db.migration_lock import LOCK_KEY
 from src.db.migration_runner import MIGRATIONS_DIRECTORY, run_migrations
 from src.db.server import MARKER, Server, ServerError, development, throwaway
@@ -688,6 +689,9 @@ async def _through_pgbouncer(place: Place, mode: str) -> None:
         assert tuple(shown or ()) == ("0", "4MB")
         assert await conn.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
         await other.close()
+        async with await create_pool(url, min_size=2) as pool:
+            answers = await asyncio.gather(*(pool.fetchval("SELECT count(*) FROM audit") for _ in range(20)))
+        assert answers == [9] * 20
         await conn.close()
 
 

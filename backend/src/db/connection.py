@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -11,6 +12,7 @@ import asyncpg.pool
 from .errors import DatabaseUnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import TypeAlias
 
     Connection: TypeAlias = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
@@ -18,34 +20,47 @@ if TYPE_CHECKING:
 # Seconds for the whole of connecting: the name, the socket, the password.
 CONNECT_TIMEOUT = 10.0
 
-_REMEDIES: tuple[tuple[type[BaseException], str, str], ...] = (
+# The first of these classes whose error holds the text.
+_REMEDIES: tuple[tuple[type[BaseException], str, str, str], ...] = (
     (
         asyncpg.InvalidAuthorizationSpecificationError,
+        "",
         "the server refused the user name or the password",
         "Correct them in DATABASE_URL.",
     ),
     (
         asyncpg.InvalidCatalogNameError,
+        "",
         "the server has no such database",
         "Create it (createdb), or correct its name in DATABASE_URL.",
     ),
     (
         asyncpg.TooManyConnectionsError,
+        "",
         "the server has no connection left",
         "Close some, or raise max_connections.",
     ),
     (
         asyncpg.CannotConnectNowError,
+        "",
         "the server is starting up or shutting down",
         "Try again when it is ready.",
     ),
     (
         TimeoutError,
+        "",
         f"the server did not answer within {CONNECT_TIMEOUT:g} s",
         "Check the address in DATABASE_URL and the firewall.",
     ),
     (
+        ConnectionError,
+        "rejected SSL upgrade",
+        "the server has no TLS, which sslmode asks for",
+        "Turn it on at the server, or take sslmode out of DATABASE_URL.",
+    ),
+    (
         OSError,
+        "",
         "nothing answers at that address",
         "Start PostgreSQL, or correct the host and port in DATABASE_URL.",
     ),
@@ -64,21 +79,36 @@ def _address(database_url: str) -> str:
 
 
 def _refused(database_url: str, error: BaseException) -> DatabaseUnavailableError:
-    for kind, reason, remedy in _REMEDIES:
-        if isinstance(error, kind):
+    for kind, sign, reason, remedy in _REMEDIES:
+        if isinstance(error, kind) and sign in str(error):
             return DatabaseUnavailableError(
                 f"cannot connect to {_address(database_url)}: {reason}.\n{remedy}\n({type(error).__name__}: {error})"
             )
     return DatabaseUnavailableError(f"cannot connect to {_address(database_url)}.\n({type(error).__name__}: {error})")
 
 
-def _malformed() -> DatabaseUnavailableError:
+def _malformed(error: ValueError) -> DatabaseUnavailableError:
+    # asyncpg's complaints about TLS name a parameter or a file, and nothing of the rest of the URL.
+    if isinstance(error, asyncpg.ClientConfigurationError) and str(error).startswith(("`sslmode`", "root certificate")):
+        return DatabaseUnavailableError(f"DATABASE_URL cannot be used: {error}.\nCorrect its sslmode or sslrootcert.")
     # Neither the URL nor the parser's complaint is shown: a "#" or "/" in a password makes both of them show it.
     return DatabaseUnavailableError(
         "DATABASE_URL is not a valid PostgreSQL URL.\n"
         "Write it as postgresql://user:password@host:5432/database, and percent-encode"
         " the characters / ? # @ : in the password."
     )
+
+
+@contextlib.contextmanager
+def _explained(database_url: str) -> Iterator[None]:
+    """Say of a connection that cannot be made why, and what to do about it."""
+    try:
+        _address(database_url)
+        yield
+    except ValueError as error:
+        raise _malformed(error) from None
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        raise _refused(database_url, error) from error
 
 
 async def connect(
@@ -94,8 +124,7 @@ async def connect(
     Raises:
         DatabaseUnavailableError: with the reason and a remedy, and never the password.
     """
-    try:
-        _address(database_url)
+    with _explained(database_url):
         return await asyncpg.connect(
             database_url,
             timeout=CONNECT_TIMEOUT,
@@ -103,10 +132,6 @@ async def connect(
             # The one start-up parameter of these that PgBouncer knows; everything else is SET later.
             server_settings={"application_name": application_name},
         )
-    except ValueError:
-        raise _malformed() from None
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-        raise _refused(database_url, error) from error
 
 
 async def is_pooled(conn: asyncpg.Connection[asyncpg.Record]) -> bool:
@@ -121,6 +146,8 @@ async def is_pooled(conn: asyncpg.Connection[asyncpg.Record]) -> bool:
 async def create_pool(database_url: str, **options: Any) -> asyncpg.Pool[asyncpg.Record]:
     """Open the pool that the backend serves requests from.
 
+    Behind a pooler it keeps no prepared statements: another session may run what one has prepared.
+
     Arguments:
         database_url: ``postgresql://user:password@host:port/database``.
         options: passed on to ``asyncpg.create_pool``.
@@ -128,12 +155,13 @@ async def create_pool(database_url: str, **options: Any) -> asyncpg.Pool[asyncpg
     Raises:
         DatabaseUnavailableError: with the reason and a remedy, and never the password.
     """
+    conn = await connect(database_url, application_name="plantops", statement_cache_size=0)
     try:
-        _address(database_url)
+        if await is_pooled(conn):
+            options = {"statement_cache_size": 0, **options}
+    finally:
+        await conn.close()
+    with _explained(database_url):
         return await asyncpg.create_pool(
             database_url, timeout=CONNECT_TIMEOUT, server_settings={"application_name": "plantops"}, **options
         )
-    except ValueError:
-        raise _malformed() from None
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-        raise _refused(database_url, error) from error

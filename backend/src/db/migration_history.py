@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .errors import HistoryError
 from .migration_file import version_order
 
 if TYPE_CHECKING:
@@ -24,9 +25,19 @@ async def ensure_migrations_table(conn: Connection) -> None:
 
 
 async def get_applied_migrations(conn: Connection) -> list[str]:
-    """Return the versions that are recorded as applied, in ascending order of their numbers."""
-    rows = await conn.fetch("SELECT version FROM schema_migrations")
-    return sorted((row["version"] for row in rows), key=version_order)
+    """Return the versions that are recorded as applied, in ascending order of their numbers.
+
+    Raises:
+        HistoryError: the versions are recorded as something else than text.
+    """
+    versions = [row["version"] for row in await conn.fetch("SELECT version FROM schema_migrations")]
+    if any(not isinstance(version, str) for version in versions):
+        problem = "the table schema_migrations cannot be used: its column version is not of the type text"
+        raise HistoryError(
+            f"{problem}\nMake it text again, with the digits of the file names:"
+            "\nALTER TABLE schema_migrations ALTER COLUMN version TYPE text USING lpad(version::text, 3, '0');"
+        )
+    return sorted(versions, key=version_order)
 
 
 async def mark_migration_applied(conn: Connection, version: str) -> None:

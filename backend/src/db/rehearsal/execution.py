@@ -11,7 +11,7 @@ import asyncpg
 
 from .. import migration_failure as failure
 from ..command import Refusal
-from ..connection import connect
+from ..connection import connect, is_pooled
 from ..errors import MigrationError, MigrationSqlError, TransactionEndedError
 from ..migration_application import apply
 from ..migration_batch import FIRST_LOCK_PAUSE, LAST_LOCK_PAUSE, LOCK_TIMEOUT, LOCK_TRIES
@@ -48,6 +48,10 @@ _SETTINGS = f"""
         NULL;
     END $$;
 """
+_POOLED = (
+    "a pooler stands between the rehearsal and the server, and may give its lock and its settings to other clients."
+    "\nName the server itself: DATABASE_URL=postgresql://user:password@host:5432/database make rehearse"
+)
 _OUTSIDE = "It has transactional = False, so it cannot be rolled back."
 _AFTER = "It comes after {}, which did not run on the database."
 _REFUSED = "The rehearsal made that COMMIT or ROLLBACK fail: nothing of it is kept."
@@ -79,6 +83,8 @@ async def rehearse(database_url: str, directory: Path) -> Rehearsal:
     files = get_migration_files(directory)
     conn = await connect(database_url, application_name="plantops-rehearsal", statement_cache_size=0)
     try:
+        if await is_pooled(conn):
+            raise Refusal(_POOLED)
         await conn.execute(_SETTINGS)
         async with one_runner(conn):
             return await _rehearse(conn, database_url, files)

@@ -41,6 +41,8 @@ ARGUMENTS = (
     "120",
     "--target-version",
     "py311",
+    "--config",
+    "lint.isort.known-first-party = ['src']",
 )
 METHODS = {"execute", "executemany", "fetch", "fetchrow", "fetchval"}
 DIFF_FILE = re.compile(r"^--- (.*)$")

@@ -121,6 +121,12 @@ def test_every_name_stands_on_a_page_in_a_block_that_runs(kind: str, handbook: S
     assert missing == [], f"no block that runs shows these {kind}: {', '.join(missing)}"
 
 
+def test_the_reference_lists_the_make_targets() -> None:
+    rows = re.findall(r"(?m)^\| (`[^|]+`) \|", text_of(ROOT / "docs" / "reference" / "make.md"))
+    listed = [name for row in rows for name in re.findall(r"`([a-z-]+)`", row)]
+    assert sorted(listed) == sorted(targets())
+
+
 @pytest.mark.parametrize(
     ("kind", "some"),
     [

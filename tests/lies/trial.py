@@ -253,7 +253,11 @@ class _Segment:
                 judgement.unfaithful.add(self.start)
                 judgement.left += lies
             self.snapshot.restore_files()
-            self.snapshot.restore_database()
+            try:
+                self.snapshot.restore_database()
+            except SpoiltError:
+                judgement.spoilt = True
+                return
             self.snapshot.forget()
         else:
             judgement.verdicts += verdicts

@@ -21,12 +21,11 @@ ASKED := $(if $(filter command environment,$(origin PYTHON)),"$(PYTHON)")
 ALONE := unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL GNUMAKEFLAGS;
 # The colon makes it a line for the shell, which has a printf of its own.
 HEADING := @:; printf '\n== %s\n'
-# More workers than this only start more servers.
-WORKERS := -n auto --maxprocesses 8
-COVERAGE := --cov --cov-branch
+# Twice the cores: about half of the tests' time is spent waiting, for locks and for other processes.
+WORKERS := -n "$$(cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 4 ? 2 * cores : 8)))"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup environment serve check site version browser check-site lint test docs-test update-docs lies lies-changed mutants mutants-changed check-versions bench \
+.PHONY: help setup environment serve check site version browser check-site lint test test-slow docs-test update-docs lies lies-changed mutants mutants-changed check-versions bench \
 	bench-handbook restart-backend stop-backend logs psql status migrate rehearse migration seal verify-migrations lock screenshot clean
 
 help: ## list these commands
@@ -63,11 +62,11 @@ serve: environment ## show the handbook on http://127.0.0.1:8000
 check: environment ## lint, types, all tests, coverage, strict build
 	$(run-lint)
 	$(HEADING) 'Documentation tests'
-	@rm -f .coverage .coverage.*
-	@$(ALONE) $(PY) -m pytest docs $(WORKERS) --dist loadfile $(COVERAGE) --cov-report= --cov-fail-under=0
+	@$(ALONE) $(PY) -m pytest docs $(WORKERS) --dist loadfile
 	$(run-build)
 	$(HEADING) 'Tests'
-	@$(ALONE) $(PY) -m pytest backend/tests tests $(WORKERS) --dist worksteal $(COVERAGE) --cov-append
+	@rm -f .coverage .coverage.*
+	@$(ALONE) $(PY) -m pytest backend/tests tests -m 'not slow' $(WORKERS) --dist worksteal --cov --cov-branch
 
 site: docs-test ## test the pages and build them into build/site
 	$(run-build)
@@ -89,8 +88,12 @@ version: environment ## put the proven site beside its earlier versions, on gh-p
 lint: environment ## ruff, its formatter, mypy, spelling, migration files
 	$(run-lint)
 
-test: environment ## all tests but the pages
-	@$(ALONE) $(PY) -m pytest backend/tests tests $(WORKERS) --dist worksteal
+test: environment ## all tests but the pages and the slow ones
+	@$(ALONE) $(PY) -m pytest backend/tests tests -m 'not slow' $(WORKERS) --dist worksteal
+
+test-slow: environment ## the slow tests: set-up, stress, sabotage of the harness
+	$(HEADING) 'Slow tests'
+	@$(ALONE) $(PY) -m pytest backend/tests tests -m slow $(WORKERS) --dist worksteal
 
 docs-test: environment ## run every block of the pages
 	@$(ALONE) $(PY) -m pytest docs $(WORKERS) --dist loadfile

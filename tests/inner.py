@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -45,6 +46,8 @@ class Project:
             else:
                 (self.directory / name).symlink_to((ROOT / name).resolve())
         foreign = FOREIGN + (SERVER if self.own_server else ())
+        # Only a measurement of the harness wants to know what the inner runs do.
+        foreign += () if "COVERAGE_RUN" in os.environ else ("COVERAGE",)
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
         if not self.own_server:
             # The server is shared; the pages' directories, which are named after the pages, are not.
@@ -68,6 +71,9 @@ class Project:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start pytest, with the pages as what it tests unless the arguments name something."""
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            # As what a shell starts in the background inherits it, and would pass it on.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         return subprocess.Popen(
             [sys.executable, *COMMAND, *arguments],
             cwd=self.directory,

@@ -124,7 +124,7 @@ def test_each_older_version_is_pinned_with_hashes() -> None:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    return Project(tmp_path / "project", own_server=True)
+    return Project(tmp_path / "project")
 
 
 def check(project: Project, version: str) -> tuple[int, str]:

@@ -181,13 +181,13 @@ def serve(installation: Path | None = None) -> Iterator[Server]:
     The choice is handed to the run's other processes in the environment.
 
     Args:
-        installation: the directory of a PostgreSQL of which to start a throw-away anyhow; None for the wheel's.
+        installation: the directory of the PostgreSQL that a throw-away runs; None for the wheel's.
 
     Raises:
         DatabaseError: your own server cannot be reached.
     """
     environ = os.environ
-    if ADDRESS in environ and installation is None:
+    if ADDRESS in environ:
         shared = Server(environ[ADDRESS], Path(environ[SCRATCH]), _marker(environ), environ[RUN])
         try:
             yield shared

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-from handbook.database import OWN_SERVER, serve
+from handbook.database import ADDRESS, OWN_SERVER, serve
 from handbook.record import PROOF
 from src.db.server import ServerError
 
@@ -120,8 +120,9 @@ def main() -> int:
     parser.add_argument("pages", nargs="+")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # A server of one's own has one version.
-    os.environ.pop(OWN_SERVER, None)
+    # A server of one's own has one version, and so has that of the run whose page types this.
+    for name in (OWN_SERVER, ADDRESS):
+        os.environ.pop(name, None)
     try:
         failed = [version for version in arguments.versions if not check(project, version, arguments.pages)]
     except (VersionError, ServerError) as error:

@@ -280,3 +280,43 @@ def test_the_lines_of_a_branch(tmp_path: Path) -> None:
     assert [mutant.line for mutant in lines if touches(changed, mutant)] == [2, 4]
     with pytest.raises(ChangeError, match="nowhere"):
         changed_lines(tmp_path, "nowhere")
+
+
+FORGOTTEN = """\
+def forgotten() -> str:
+    return "no page asks"
+
+
+def lost() -> str:
+    return "nobody asks"
+"""
+
+TESTS = """\
+from src.garden import forgotten
+
+
+def test_what_is_forgotten():
+    assert forgotten() == "no page asks"
+"""
+
+
+def test_the_suite_is_asked_what_no_page_notices(tmp_path: Path) -> None:
+    project = Project(tmp_path / "project", copied=("backend", "tests"))
+    for directory in ("backend/tests", "tests"):
+        for file in (project.directory / directory).glob("*test*.py"):
+            file.unlink()
+    (project.directory / "backend" / "src" / "garden.py").write_text(FORGOTTEN)
+    (project.directory / "backend" / "tests" / "test_garden.py").write_text(TESTS)
+    project.write("water.md", "```python\n1 + 1\n```\n")
+
+    ended = mutants(project, "--suite", "--workers", "1", "backend/src/garden.py")
+
+    entries = json.loads((project.directory / "build" / "mutants.json").read_text())["all"]
+    tests = {entry["after"]: entry["test"] for entry in entries if "test" in entry}
+    assert tests == {
+        'return "XXno page asksXX"': "backend/tests/test_garden.py::test_what_is_forgotten",
+    }, ended.stdout + ended.stderr
+    assert ended.stdout.endswith(
+        'no test notices either: garden.py::lost: return "nobody asks" -> return "XXnobody asksXX"\n'
+    )
+    assert ended.returncode == 1

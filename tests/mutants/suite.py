@@ -63,7 +63,8 @@ def _record(book: Book, workers: int) -> list[Test]:
 
 def _noticing(book: Book, mutant: Mutant, tests: Sequence[Test]) -> str:
     """The first test that fails with a mutant; empty where none does."""
-    chosen = [test for test in tests if executes(test.lines, mutant)]
+    # What runs when a module is imported belongs to no test.
+    chosen = [test for test in tests if executes(test.lines, mutant)] or [t for t in tests if mutant.file in t.lines]
     if not chosen:
         return ""
     with tempfile.TemporaryDirectory() as directory:

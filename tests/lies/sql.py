@@ -74,7 +74,8 @@ COLUMN_TYPE = re.compile(
 )
 # How long something may take is not told, and SELECT 1 stands for any statement.
 WAIT = re.compile(
-    r"(?:\bpg_sleep\(|\bpg_terminate_backend\([^,()]*(?:\(\))?, |\ASELECT (?=1;?\Z)|[<>] interval )('?[\d.]+)"
+    r"(?:\bpg_sleep\(|\bpg_terminate_backend\([^,()]*(?:\(\))?, |\ASELECT (?=1;?\Z)|[<>] (?:now\(\) - )?interval )"
+    r"('?[\d.]+)"
 )
 DEFINES = re.compile(r"\s*(CREATE\s+TABLE|ALTER\s+TABLE|CREATE\s+UNIQUE\s+INDEX|CREATE\s+INDEX)\b", re.IGNORECASE)
 # What a definition can lose and still be SQL, mostly with another effect.

@@ -17,6 +17,8 @@ RESERVED = frozenset(
 # Without these a command does what the page takes care not to do.
 SAFE = {"--dry-run", "--check"}
 PAUSES = {"sleep", "timeout"}
+# What ends with the page anyway.
+TIDIES = {"dropdb"}
 EXPANSION = re.compile(r"\$\{?[\w?#@*!$-]+\}?|\$\(|\d*[<>]&?\d*")
 
 

@@ -118,5 +118,5 @@ def entries_of(block: Block) -> Iterator[tuple[int, str, Expected]]:
 def _is_idle(kind: Kind, text: str) -> bool:
     """Whether a prompt without output only waits or tidies up."""
     if kind is Kind.CONSOLE:
-        return text.split(maxsplit=1)[0] in commands.PAUSES
+        return text.split(maxsplit=1)[0] in commands.PAUSES | commands.TIDIES
     return not any(edit.kind == "statement" for edit in code.edits(text))

@@ -72,10 +72,14 @@ COLUMN_TYPE = re.compile(
     rf"(?P<type>{_TYPE})\b(?!\s*\()",
     re.IGNORECASE,
 )
-# How long something may take is not told, and SELECT 1 stands for any statement.
+# How long something may take is not told, nor by how much a bound is kept. SELECT 1 stands for any statement.
 WAIT = re.compile(
-    r"(?:\bpg_sleep\(|\bpg_terminate_backend\([^,()]*(?:\(\))?, |\ASELECT (?=1;?\Z)|[<>] (?:now\(\) - )?interval )"
-    r"('?[\d.]+)"
+    r"""
+    (?: \bpg_sleep\( | \bpg_terminate_backend\([^,()]*(?:\(\))?,\ | \ASELECT\ (?=1;?\Z)
+      | [<>]\ (?:now\(\)\ -\ )?interval\  | [<>]\ (?=\d+\ AS\ ) )
+    ('?[\d.]+)
+    """,
+    re.VERBOSE,
 )
 DEFINES = re.compile(r"\s*(CREATE\s+TABLE|ALTER\s+TABLE|CREATE\s+UNIQUE\s+INDEX|CREATE\s+INDEX)\b", re.IGNORECASE)
 # What a definition can lose and still be SQL, mostly with another effect.

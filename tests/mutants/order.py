@@ -12,9 +12,10 @@ from mutants.book import Book
 from mutants.mutant import Mutant
 from mutants.reach import Reach
 
-# How much sooner a page's turn comes for a reason to expect that it notices: its seconds times this.
-SHOWS_TEXT = 0.1
+# How much sooner or later a page has its turn, for a reason to expect that it notices or not: its seconds times this.
+SHOWS_TEXT = 0.01
 USES_NAME = 0.3
+USES_NO_NAME = 10.0
 HAS_NOTICED = 0.3
 # The blocks after those that execute a statement which often show what it did: a query after a command, say.
 AFTERMATH = 2
@@ -69,8 +70,8 @@ class Order:
         blocks = reach.blocks_for(mutant)
         weight = 1.0
         using = [i for i, lines in enumerate(reach.lines) if users.intersection(lines.get(mutant.file, ()))]
-        if using:
-            blocks, weight = using, USES_NAME
+        if users:
+            blocks, weight = (using, USES_NAME) if using else (blocks, USES_NO_NAME)
         shown = self._showing(name, text) if text else None
         if shown is not None:
             blocks, weight = [shown], SHOWS_TEXT

@@ -83,13 +83,15 @@ async def test_a_server_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) ->
         "postgresql://me:hush#rest@host/plants",
         "postgresql://me:hush/rest@host/plants",
         "postgresql://me:1/hush@host:port/plants",
+        "postgresql://me:12/hush@host/plants",
         "hush",
     ],
 )
 async def test_a_malformed_url_is_not_shown(open_: Callable[[str], Awaitable[object]], url: str) -> None:
     with pytest.raises(DatabaseUnavailableError) as caught:
         await open_(url)
-    assert "percent-encode" in str(caught.value) or "cannot connect" in str(caught.value)
+    assert "percent-encode" in str(caught.value)
+    assert "me:1" not in str(caught.value)
     shown: BaseException | None = caught.value
     while shown is not None:
         assert "hush" not in str(shown)

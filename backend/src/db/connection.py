@@ -68,13 +68,19 @@ _REMEDIES: tuple[tuple[type[BaseException], str, str, str], ...] = (
 
 
 def _address(database_url: str) -> str:
-    """Say which server and database a URL names, without its user name and password."""
+    """Say which server and database a URL names, without its user name and password.
+
+    Raises:
+        ValueError: it is malformed.
+    """
     parts = urlsplit(database_url)
+    if "@" in parts.path:
+        # The password holds a "/", and what looks like a host and a port is a part of it.
+        raise ValueError("an @ in the path")
     host = parts.hostname or parse_qs(parts.query).get("host", ["the default host"])[0]
     port = f":{parts.port}" if parts.port else ""
     name = parts.path.lstrip("/")
-    # An "@" here means that the password holds a "/": what follows is a part of it.
-    database = f", database {name}" if name and "@" not in name else ""
+    database = f", database {name}" if name else ""
     return f"{host}{port}{database}"
 
 

@@ -23,8 +23,9 @@ ROW = re.compile(
 )
 # The table that names locks; what takes several deploys stands in another one.
 TABLE = re.compile(r"(?m)^\| You want to \| Strongest lock .*\n(?:\|.*\n)+")
+CHANGE = re.compile(r"(?P<change>\S[^:]*): [A-Z]+ .*")
 MEASURED = re.compile(
-    rf"(?P<change>.*?) +(?P<table>[a-z_]+) +(?P<mode>{'|'.join(sorted(MODES, key=len, reverse=True))})"
+    rf" +(?P<table>[a-z_]+) +(?P<mode>{'|'.join(sorted(MODES, key=len, reverse=True))})"
     r" +(?P<waits>everybody|writers|nobody)(?: +(?P<work>.*))?"
 )
 DURATIONS = {"0 rows read": "for a moment", "rewritten": "while rows are rewritten"}
@@ -39,13 +40,14 @@ class Lock(NamedTuple):
 
 
 def measured(text: str) -> dict[str, list[Lock]]:
-    """The locks of each change, from what the blocks of the page print; a line without a change goes with the last."""
+    """The locks of each change, from what the page prints: a line with the change, and below it one for each table."""
     found: dict[str, list[Lock]] = {}
     change = ""
     for block in read(text, Renderer(ROOT / "mkdocs.yml")):
         for line in block.output.text.split("\n") if block.output else ():
-            if match := MEASURED.fullmatch(line):
-                change = match["change"] or change
+            if match := CHANGE.fullmatch(line):
+                change = match["change"]
+            elif match := MEASURED.fullmatch(line):
                 found.setdefault(change, []).append(Lock(match["mode"], match["waits"], match["work"]))
     return found
 

@@ -59,7 +59,7 @@ serve: environment ## show the handbook on http://127.0.0.1:8000
 		|| { printf 'Port %s is in use. Stop what listens there, or: make serve PORT=%s\n' '$(PORT)' "$$(($(PORT) + 1))" >&2; exit 1; }
 	@$(ALONE) PYTHONPATH=backend:tests:docs/hooks exec $(PY) -m handbook.live --address 127.0.0.1:$(PORT)
 
-check: environment ## lint, types, all tests, coverage, strict build
+check: environment ## lint, types, pages, tests, coverage, strict build
 	$(run-lint)
 	$(HEADING) 'Documentation tests'
 	@$(ALONE) $(PY) -m pytest docs $(WORKERS) --dist loadfile

@@ -202,13 +202,16 @@ def other_words(text: str) -> Iterator[Edit]:
         elif match["number"]:
             if start not in waits:
                 yield Edit("sample" if start in samples else "number", start, match.end(), altered(token))
-        elif match["word"] and token.upper() not in KEYWORDS and start not in types and not _is_type(text, match):
+        elif match["word"] and token.upper() not in KEYWORDS and start not in types and not _is_idle(text, match):
             yield Edit("name", start, match.end(), altered(token))
 
 
-def _is_type(text: str, match: re.Match[str]) -> bool:
-    """Whether a word is the type of a cast: to misspell it is no lie."""
-    return text[: match.start()].rstrip().endswith("::") or match[0].lower() == "precision"
+def _is_idle(text: str, match: re.Match[str]) -> bool:
+    """Whether to alter a word is no lie: it is the type of a cast, or the name of a part that nothing refers to."""
+    if text[: match.start()].rstrip().endswith("::") or match[0].lower() == "precision":
+        return True
+    names_a_part = re.match(r"\s+AS\s+(MATERIALIZED\s+)?\(", text[match.end() :]) is not None
+    return names_a_part and len(re.findall(rf"\b{match[0]}\b", text)) == 1
 
 
 def _masked(text: str) -> str:

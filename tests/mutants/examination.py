@@ -68,7 +68,8 @@ class Examination:
         for mutant in mutants:
             if not self.order.pages(mutant):
                 self._found(mutant, Finding(Verdict.UNREACHED))
-        self.pool.carry_out(self._alone(mutant) for mutant in mutants if self._is_open(mutant))
+        hopeful = (mutant for mutant in mutants if self._is_open(mutant) and self.order.is_hopeful(mutant))
+        self.pool.carry_out(map(self._alone, hopeful))
         self.run_together([mutant for mutant in mutants if self._is_open(mutant)])
 
     def run_together(self, mutants: Sequence[Mutant], *, at_once: int = TOGETHER) -> None:

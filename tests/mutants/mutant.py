@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import unified_diff
 
+MARK = "XX"
+"""What a changed text has more than the text."""
+
 
 @dataclass(frozen=True)
 class Mutant:

@@ -24,7 +24,7 @@ import libcst as cst
 from libcst.metadata import ByteSpanPositionProvider, MetadataWrapper
 from mutmut.mutation import mutators
 
-from mutants.mutant import Mutant
+from mutants.mutant import MARK, Mutant
 
 Operator = Callable[[Any], Iterable[Any]]
 
@@ -36,7 +36,6 @@ DECLARING_TYPES = frozenset({"TypeAlias"})
 TYPED_CALLS = frozenset({"isinstance", "len"})
 EXCLUDED = re.compile(r"#\s*pragma: no cover")
 WORD = re.compile(r"[A-Za-z]")
-MARK = "XX"
 NONE = "None"
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from mutants.book import Book
-from mutants.mutant import Mutant
+from mutants.mutant import MARK, Mutant
 from mutants.reach import Reach
 
 # How much sooner or later a page has its turn, for a reason to expect that it notices or not: its seconds times this.
@@ -63,6 +63,13 @@ class Order:
         return sorted(
             (self._turn(mutant, name, users, text) for name in self.pages(mutant)),
             key=lambda turn: (turn.cost, turn.page),
+        )
+
+    def is_hopeful(self, mutant: Mutant) -> bool:
+        """Whether a page can be expected to notice a mutant: where it changes a text, one that shows the text."""
+        text = _longest_text(mutant.before) if mutant.text != "pass" else ""
+        return (
+            not text or MARK not in mutant.text or any(self._showing(page, text) is not None for page in self.reaches)
         )
 
     def _turn(self, mutant: Mutant, name: str, users: set[int], text: str) -> Turn:

@@ -141,6 +141,8 @@ def on_files(files: Files, config: MkDocsConfig) -> None:
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     """Note which page's blocks come next, and put the totals where the page wants them."""
     _proof.start(page.file.src_uri)
+    if verification.TOTALS not in markdown:
+        return markdown  # The totals are counted over all pages, which is too much to do on each of them.
     return markdown.replace(verification.TOTALS, verification.totals(_proof.pages, _proof.postgresql))
 
 

@@ -121,6 +121,7 @@ def changes(source: str) -> list[str]:
         ("a = f'{b}'\n", ["a = None"]),
         ("await f()\n", ["pass"]),
         ("if a:\n    b()\n", ["if not (a):", "pass"]),
+        ("a = (\n    b\n    and c\n)\n", ["b or c"]),
         ("if a is b: pass\n", ["if a is not b: pass"]),
         ("if not a: pass\n", ["if a: pass"]),
         ("while True:\n    break\n", ["while False:", "return"]),
@@ -148,6 +149,18 @@ def test_mutants_are_named_apart_from_their_lines() -> None:
     assert names == [mutant.id for mutant in mutants_of("x.py", f"# moved\n\n{source}".encode())]
     assert names[0] == "x.py::f: a(1) -> pass"
     assert len(set(names)) == len(names) == 4
+
+
+def test_the_lines_of_a_statement_are_those_before_its_body() -> None:
+    from mutants.mutation import mutants_of  # noqa: PLC0415 - see above
+
+    source = "if (\n    a\n):\n    # Why b.\n    b()\n\n\n@c\ndef d(e=1): f()\n"
+    assert [(mutant.after, mutant.statement) for mutant in mutants_of("x.py", source.encode())] == [
+        ("not (a)", (1, 3)),
+        ("pass", (5, 5)),
+        ("def d(e=2): f()", (8, 9)),
+        ("def d(e=1): pass", (8, 9)),
+    ]
 
 
 def test_several_mutants_at_once() -> None:

@@ -142,7 +142,8 @@ class Examination:
             return
         result = yield Trial(page, tuple(group))
         if result.failed is None:
-            for mutant in group:
+            # Another page, which ran meanwhile, may have noticed one of them.
+            for mutant in filter(self._is_open, group):
                 tried = self._tried(mutant) | {page}
                 self.findings[mutant.id] = Finding(Verdict.SURVIVED, tried=tried)
         elif len(group) == 1:

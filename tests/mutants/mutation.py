@@ -113,7 +113,9 @@ class _Walk:
         end = span.start + span.length
         if isinstance(body := getattr(node, "body", None), cst.BaseSuite):
             end = self.spans[body].start
-        first, last = self._line(span.start), self._line(max(span.start, end - 1))
+        # The body's place is that of its first line of code; comments above that are not of the header.
+        header = re.sub(rb"(\s*\n\s*#[^\n]*|\s)*\Z", b"", self.source[span.start : end])
+        first, last = self._line(span.start), self._line(span.start + len(header))
         decorators = getattr(node, "decorators", ())
         return min([first, *(self._line(self.spans[decorator].start) for decorator in decorators)]), last
 
@@ -123,6 +125,11 @@ class _Walk:
     def _edit(self, replaced: Any, changed: Any) -> tuple[int, int, bytes]:
         """Where the source changes, and the bytes that take the place of what is there: as few as can be."""
         span = self.spans[replaced]
+        if parentheses := getattr(replaced, "lpar", ()):
+            # An expression's place is without the parentheses around it, which its code has.
+            replaced = replaced.with_changes(lpar=(), rpar=())
+            if getattr(changed, "lpar", ()) == parentheses:
+                changed = changed.with_changes(lpar=(), rpar=())
         old, new = (self.module.code_for_node(node).encode() for node in (replaced, changed))
         if self.source[span.start : span.start + span.length] == old.strip():
             # An operator's place is without the spaces around it, which its code has.

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from handbook.database import Server
+
 ROOT = Path(__file__).resolve().parent.parent
 STAMP = "plantops-set-up"
 # What the set-up needs beside Python.
@@ -53,11 +55,11 @@ def tools(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def environment(tools: Path, tmp_path: Path) -> dict[str, str]:
-    """All that a command gets: PATH, and a HOME that is empty."""
+def environment(tools: Path, tmp_path: Path, postgres: Server) -> dict[str, str]:
+    """All that a command gets: PATH, a HOME that is empty, and the mark by which it ends with this run."""
     home = tmp_path / "home"
     home.mkdir()
-    return {"PATH": str(tools), "HOME": str(home)}
+    return {"PATH": str(tools), "HOME": str(home), **postgres.environment}
 
 
 def base_python() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,13 @@ import pytest
 from inner import ROOT, Project
 from mutants.book import Book
 from mutants.change import ChangeError, changed_lines, touches
+from mutants.examination import Examination, Finding, Verdict
 from mutants.mutant import Mutant, apply_all
+from mutants.order import Order
+from mutants.pool import Plan
+from mutants.reach import Reach
 from mutants.reviewed import LIST, outdated, read_reviews
+from mutants.trial import Result
 
 INSTALL = [
     sys.executable,
@@ -243,6 +249,31 @@ def test_what_the_pages_notice(tmp_path: Path) -> None:
         "on the reviewed list, but there is no such mutant: garden.py::gone: a = 1 -> a = 2",
         "14 of 19 mutants that were tried are killed, 73.7 %; at least 95 % must be",
     ]
+
+
+class TwoPages:
+    """Runs two pages side by side: the first notices, and after that the second, which ran meanwhile, has not."""
+
+    def carry_out(self, plans: Iterable[Plan]) -> None:
+        """Start both plans, then give the first its result and after it the second."""
+        started = [(plan, next(plan)) for plan in plans]
+        for (plan, _), result in zip(started, (Result(0, 1, "differs"), Result(None)), strict=True):
+            with pytest.raises(StopIteration):
+                plan.send(result)
+
+
+def test_a_kill_stays_one_when_another_page_passes(tmp_path: Path) -> None:
+    mutant = Mutant("x.py", "", 0, 1, "b", 1, (1, 1), "a", "b")
+    reaches = {name: Reach("", [0.1], [{"x.py": [1]}]) for name in ("first.md", "second.md")}
+    findings: dict[str, Finding] = {}
+    told: list[Finding] = []
+    order = Order(Book(tmp_path), reaches)
+    examination = Examination(order, TwoPages(), findings, lambda _, finding: told.append(finding))
+
+    examination.run_together([mutant])
+
+    assert [(finding.verdict, finding.page) for finding in told] == [(Verdict.KILLED, "first.md")]
+    assert findings[mutant.id] is told[0]
 
 
 def test_an_entry_of_the_reviewed_list_needs_a_reason(tmp_path: Path) -> None:

@@ -6,10 +6,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Protocol
 
 from mutants.mutant import Mutant
 from mutants.order import Order, Turn
-from mutants.pool import Plan, Pool
+from mutants.pool import Plan
 from mutants.trial import Result, Trial
 
 # Pages that a mutant is tried on alone, before it is tried together with others.
@@ -47,6 +48,13 @@ class Finding:
     tried: set[str] = field(default_factory=set)
 
 
+class Carrier(Protocol):
+    """Carries out plans."""
+
+    def carry_out(self, plans: Iterable[Plan]) -> None:
+        """Carry out plans to their ends, several at a time perhaps."""
+
+
 @dataclass
 class Examination:
     """An examination of some mutants.
@@ -59,7 +67,7 @@ class Examination:
     """
 
     order: Order
-    pool: Pool
+    pool: Carrier
     findings: dict[str, Finding]
     tell: Callable[[Mutant, Finding], None]
 

@@ -3,36 +3,37 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import queue
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
-from multiprocessing.queues import Queue
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
 
 from lies.worker import Choice, PageReport, Worker
-
-CHECK = 1.0  # seconds between two looks whether the other side still lives
 
 
 def judged(project: Path, names: Sequence[str], workers: int, choice: Choice) -> Iterator[PageReport]:
     """The report of each page, as they come."""
     context = multiprocessing.get_context("spawn")
-    waiting: Queue[str | None] = context.Queue()
-    finished: Queue[PageReport] = context.Queue()
-    for name in [*names, *[None] * workers]:
-        waiting.put(name)
-    processes = [
-        context.Process(target=work, args=(project, waiting, finished, choice), name=f"lies-{number}")
-        for number in range(min(workers, len(names)))
-    ]
-    for process in processes:
-        process.start()
+    left = list(reversed(names))
+    # Pipes: a queue would leave its semaphores behind where all processes of the run are killed.
+    ours: list[Connection] = []
+    processes = []
     try:
+        for number in range(min(workers, len(names))):
+            here, there = context.Pipe()
+            process = context.Process(target=work, args=(project, there, choice), name=f"lies-{number}")
+            process.start()
+            there.close()
+            ours.append(here)
+            processes.append(process)
+            here.send(left.pop())
         for _ in names:
-            yield _next(finished, processes)
+            yield _next(ours, left)
     finally:
+        for connection in ours:
+            connection.close()
         for process in processes:
             process.join(5)
             if process.is_alive():
@@ -40,29 +41,33 @@ def judged(project: Path, names: Sequence[str], workers: int, choice: Choice) ->
                 process.join()
 
 
-def _next(finished: Queue[PageReport], processes: Sequence[Any]) -> PageReport:
-    while True:
-        try:
-            return finished.get(timeout=CHECK)
-        except queue.Empty:
-            if all(not process.is_alive() for process in processes):
-                sys.exit("the workers have ended before their work was done")
+def _next(ours: Sequence[Connection], left: list[str]) -> PageReport:
+    """The next report; the worker that has sent it is given another page."""
+    connection = wait(ours)[0]
+    assert isinstance(connection, Connection)
+    try:
+        report: PageReport = connection.recv()
+    except EOFError:
+        sys.exit("a worker has ended before its work was done")
+    if left:
+        connection.send(left.pop())
+    return report
 
 
-def work(project: Path, waiting: Queue[str | None], finished: Queue[PageReport], choice: Choice) -> None:
-    """What a worker process does: one page after the other, until there is none, or nobody who asks."""
-    parent = os.getppid()
+def work(project: Path, connection: Connection, choice: Choice) -> None:
+    """What a worker process does: one page after the other, for as long as somebody asks."""
     worker = Worker(project)
     try:
-        while os.getppid() == parent:
-            try:
-                name = waiting.get(timeout=CHECK)
-            except queue.Empty:
-                continue
-            if name is None:
-                break
-            finished.put(worker.judge(name, choice))
-    except KeyboardInterrupt:
-        pass  # the process that asked says so
+        # Nobody asks any more once the other end is closed, however the process that had it has ended.
+        with suppress(EOFError, OSError, KeyboardInterrupt):
+            while True:
+                connection.send(_judge(worker, connection.recv(), choice))
     finally:
         worker.close()
+
+
+def _judge(worker: Worker, name: str, choice: Choice) -> PageReport:
+    try:
+        return worker.judge(name, choice)
+    except Exception as error:  # one page that cannot be judged keeps no other from it
+        return PageReport(name, failure="".join(traceback.format_exception_only(error)).strip())

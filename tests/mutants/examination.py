@@ -91,7 +91,7 @@ class Examination:
         for mutant in mutants:
             for page in self.order.pages(mutant):
                 reaching[page].append(mutant)
-        pages = sorted(reaching, key=lambda page: sum(self.order.reaches[page].durations))
+        pages = sorted(reaching, key=lambda page: (sum(self.order.reaches[page].durations), page))
         self.pool.carry_out(self._page(page, reaching[page], at_once) for page in pages)
         for mutant in mutants:
             if self._is_open(mutant):

@@ -138,6 +138,8 @@ class Pool:
 def _in_child(make: Callable[[], Any], writer: Connection) -> None:
     """Do a job in a process that was forked for it, tell its result, and end the process."""
     try:
+        # A changed program may signal its whole group.
+        os.setsid()
         _adopt_orphans()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         quiet = os.open(os.devnull, os.O_RDWR)

@@ -25,7 +25,7 @@ HEADING := @:; printf '\n== %s\n'
 WORKERS := -n "$$(cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 4 ? 2 * cores : 8)))"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup environment serve check site version browser check-site lint test test-slow docs-test update-docs lies lies-changed mutants mutants-changed check-versions bench \
+.PHONY: help setup environment serve check site browser check-site version lint test test-slow docs-test update-docs lies lies-changed mutants mutants-changed check-versions bench \
 	bench-handbook restart-backend stop-backend logs psql status migrate rehearse migration seal verify-migrations lock screenshot clean
 
 help: ## list these commands
@@ -78,7 +78,7 @@ browser: environment
 check-site: browser $(if $(filter check,$(MAKECMDGOALS)),check,site) ## test the built site in a browser (Chromium)
 	@$(PY) -ISB requirements/install.py --add site "$(VENV)"
 	$(HEADING) 'Site in a browser'
-	@$(ALONE) $(PY) -m pytest tests/browser -p no:handbook.plugin $(WORKERS) --dist loadfile
+	@$(ALONE) $(PY) -m pytest tests/browser -p no:handbook.plugin $(WORKERS) --dist worksteal
 
 # The version that a change of pyproject.toml's third number leaves as it is.
 VERSION = $(shell sed -n 's/^version = "\([0-9]*\.[0-9]*\).*/\1/p' pyproject.toml)

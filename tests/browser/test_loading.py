@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from browser.conftest import DESK, SITE, Traffic, paths
@@ -21,11 +20,6 @@ class Visit:
     path: str
     traffic: Traffic
     sizes: list[int]
-
-
-@pytest.fixture(scope="module")
-def visits(browser: Browser, address: str) -> list[Visit]:
-    return list(visit_all(browser, address))
 
 
 def visit_all(browser: Browser, address: str) -> Iterator[Visit]:
@@ -47,16 +41,11 @@ def visit_all(browser: Browser, address: str) -> Iterator[Visit]:
     context.close()
 
 
-def test_no_page_asks_another_host(visits: list[Visit]) -> None:
+def test_each_page_loads_whole_and_light_and_asks_no_other_host(browser: Browser, address: str) -> None:
+    visits = list(visit_all(browser, address))
     assert all(visit.traffic.requests for visit in visits), "the requests are seen"
-    assert [address for visit in visits for address in visit.traffic.foreign()] == []
-
-
-def test_no_page_complains(visits: list[Visit]) -> None:
+    assert [asked for visit in visits for asked in visit.traffic.foreign()] == []
     assert [(visit.path, visit.traffic.complaints) for visit in visits if visit.traffic.complaints] == []
-
-
-def test_a_page_is_light(visits: list[Visit]) -> None:
     assert max(sum(visit.sizes) for visit in visits) > 60_000, "the theme is part of it"
     heavy = {
         visit.path: f"{sum(visit.sizes)} bytes in {len(visit.traffic.requests)} requests"

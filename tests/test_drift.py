@@ -96,10 +96,13 @@ def test_a_migration_that_lands_makes_no_page_untrue(tmp_path: Path) -> None:
 
 
 def test_every_test_that_a_page_names_exists() -> None:
+    texts = [page.read_text(encoding="utf-8") for page in (ROOT / "docs").rglob("*.md")]
+    # A page may also name a test that it writes itself.
     named = {
         (file, test)
-        for page in (ROOT / "docs").rglob("*.md")
-        for file, test in re.findall(r"((?:backend/)?tests/\w+\.py)::(\w+)", page.read_text(encoding="utf-8"))
+        for text in texts
+        for file, test in re.findall(r"((?:backend/)?tests/\w+\.py)::(\w+)", text)
+        if f'title="{file}"' not in text
     }
     assert named
     missing = [

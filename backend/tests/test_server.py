@@ -200,6 +200,22 @@ class TestThrowaway:
                 server.url()
         assert not run.exists()
 
+    def test_begins_with_a_copy_of_the_data_of_the_server_around_it(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        identity = "SELECT system_identifier FROM pg_control_system()"
+        with throwaway() as around:
+            own = query(around.url(), identity)
+            monkeypatch.setenv(MARKER, around.environment[MARKER])
+            with throwaway() as copied:
+                assert query(copied.url(), identity) == own
+        # Data that another PostgreSQL made, or that its account may not read, are no use.
+        (tmp_path / launcher._TEMPLATE).mkdir()
+        (tmp_path / launcher._INSTALLATION).symlink_to("/elsewhere")
+        monkeypatch.setenv(MARKER, str(tmp_path))
+        with throwaway() as foreign:
+            assert query(foreign.url(), identity) != own
+
     def test_a_supervisor_that_is_terminated_leaves_in_order(self) -> None:
         with throwaway() as server:
             server.url()
@@ -210,7 +226,11 @@ class TestThrowaway:
     def test_the_next_start_removes_what_killed_processes_left(self, place: Path) -> None:
         script = OWNER.replace("throwaway()", f"throwaway([Path({str(place)!r})])")
         with subprocess.Popen(
-            [sys.executable, "-c", script, "throwaway", "ready"], cwd=BACKEND, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", script, "throwaway", "ready"],
+            cwd=BACKEND,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         ) as process:
             assert process.stdout is not None
             left = Path(process.stdout.readline().strip()).parent

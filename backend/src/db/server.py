@@ -47,6 +47,7 @@ _PREFIX = "plantops-"
 _UNNAMED = f".{_PREFIX}"  # a run directory before its lock is held
 _UNNAMED_LIFE = 60.0  # seconds after which an unnamed run directory has lost its maker
 _INSTALLATION = "installation"
+_TEMPLATE = "initialised"  # a throw-away server's data as they were before its start
 _PORT = 5432
 _SOCKET = f".s.PGSQL.{_PORT}"
 _SOCKET_PATH_BYTES = 103  # macOS; Linux allows 107
@@ -324,8 +325,10 @@ def _spawn_supervisor(control: Path, run: Path, start: int, own: int) -> None:
     """Start a supervisor that takes over the locks ``start.lock`` and ``supervisor.lock``."""
     run_lock = _lock(run / "run.lock", fcntl.LOCK_SH)
     descriptors = (start, own, run_lock)
+    # Within a throw-away server's run, other servers begin with a copy of its data: initdb takes most of a start.
+    template = Path(os.environ.get(MARKER, run)) / _TEMPLATE
     # The shell makes the supervisor nobody's child: no zombie, and no process object that must be waited for.
-    python = [sys.executable, "-m", "src.db.server", str(control), str(run), *map(str, descriptors)]
+    python = [sys.executable, "-m", "src.db.server", *map(str, (control, run, template, *descriptors))]
     try:
         subprocess.run(  # noqa: S603 - a fixed command
             ["/bin/sh", "-c", '"$@" &', "sh", *python],
@@ -343,8 +346,9 @@ def _spawn_supervisor(control: Path, run: Path, start: int, own: int) -> None:
         os.close(run_lock)
 
 
-def _supervise(control: Path, run: Path, start: int, own: int, run_lock: int) -> None:
+def _supervise(control: Path, run: Path, template: Path, descriptors: Iterable[int]) -> None:
     """Start PostgreSQL, stop it when nobody uses it any more, and remove the run directory."""
+    start, own, run_lock = descriptors
     os.chdir("/")
     os.umask(0o077)
     signal.signal(signal.SIGTERM, _leave)
@@ -354,7 +358,7 @@ def _supervise(control: Path, run: Path, start: int, own: int, run_lock: int) ->
         stack.callback(_remove, run)
         stack.callback((control / "state.json").unlink, missing_ok=True)
         try:
-            host = _start(stack, control, run, run_lock)
+            host = _start(stack, control, run, template, run_lock)
             state = {"host": str(host)}
         except (OSError, KeyError, subprocess.SubprocessError) as error:
             state = {"error": _report(error, control / "postgres.log")}
@@ -375,7 +379,7 @@ def _report(error: Exception, log: Path) -> str:
     return _with_remedy("\n".join([f"PostgreSQL did not start: {error}", *(f"    {line}" for line in lines)]))
 
 
-def _start(stack: contextlib.ExitStack, control: Path, run: Path, run_lock: int) -> Path:
+def _start(stack: contextlib.ExitStack, control: Path, run: Path, template: Path, run_lock: int) -> Path:
     """Start PostgreSQL, have the stack stop it, and return the directory of its socket once it is ready."""
     durable = control != run
     data = control / "postgres"
@@ -397,7 +401,13 @@ def _start(stack: contextlib.ExitStack, control: Path, run: Path, run_lock: int)
     options = [argument for name, value in settings.items() for argument in ("-c", f"{name}={value}")]
     server = [str(programs / "postgres"), "-D", _DATA_ARGUMENT, *options]
     if not data.exists():
-        _initialise(data, programs / "initdb", server, process)
+        made_by = (template.parent / _INSTALLATION).resolve()
+        if made_by == installation and _is_owned(template, account):
+            _copy_data(template, data, process)
+        else:
+            _initialise(data, programs / "initdb", server, process)
+            if template.parent == control:
+                _copy_data(data, template, process)
     sockets = run / "s"
     _make_directory(sockets, account)
     postgres = subprocess.Popen(  # noqa: S603 - a fixed command
@@ -417,9 +427,7 @@ def _start(stack: contextlib.ExitStack, control: Path, run: Path, run_lock: int)
 
 def _initialise(data: Path, initdb: Path, server: list[str], process: dict[str, Any]) -> None:
     """Make a data directory with the database plantops; it gets its name when it is complete."""
-    unfinished = data.with_name(f"{data.name}.new")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    _make_directory(unfinished, process)
+    unfinished = _unfinished(data, process)
     version = subprocess.check_output(  # noqa: S603 - a fixed command
         [initdb, "--version"], env=process["env"], stderr=process["stdout"], text=True
     )
@@ -439,6 +447,32 @@ def _initialise(data: Path, initdb: Path, server: list[str], process: dict[str, 
         **process,
     )
     unfinished.rename(data)
+
+
+def _copy_data(source: Path, copy: Path, process: dict[str, Any]) -> None:
+    """Copy a data directory on which no PostgreSQL runs; the copy gets its name when it is complete."""
+    unfinished = _unfinished(copy, process)
+    subprocess.run(  # noqa: S603 - a fixed command
+        ["cp", "-R", f"{source}/.", "."],  # noqa: S607 - found in the PATH, as a shell finds it
+        check=True,
+        cwd=unfinished,
+        stdin=subprocess.DEVNULL,
+        **process,
+    )
+    unfinished.rename(copy)
+
+
+def _unfinished(data: Path, account: Mapping[str, Any]) -> Path:
+    """Make the directory that gets the name of a data directory once it is complete, and return it."""
+    unfinished = data.with_name(f"{data.name}.new")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    _make_directory(unfinished, account)
+    return unfinished
+
+
+def _is_owned(path: Path, account: Mapping[str, Any]) -> bool:
+    """Tell whether a directory exists and belongs to the account under which PostgreSQL runs."""
+    return path.is_dir() and path.stat().st_uid == account.get("user", os.geteuid())
 
 
 def _locale(version: str) -> list[str]:
@@ -511,4 +545,4 @@ def _stop(postgres: subprocess.Popen[bytes], durable: bool) -> None:
 
 
 if __name__ == "__main__":
-    _supervise(Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:]))
+    _supervise(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), map(int, sys.argv[4:]))

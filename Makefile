@@ -66,7 +66,7 @@ check: environment ## lint, types, pages, tests, coverage, strict build
 	$(run-build)
 	$(HEADING) 'Tests'
 	@rm -f .coverage .coverage.*
-	@$(ALONE) $(PY) -m pytest backend/tests tests -m 'not slow' $(WORKERS) --dist worksteal --cov --cov-branch
+	@$(ALONE) HANDBOOK_SITE=build/site $(PY) -m pytest backend/tests tests -m 'not slow' $(WORKERS) --dist worksteal --cov --cov-branch
 
 site: docs-test ## test the pages and build them into build/site
 	$(run-build)

@@ -298,6 +298,7 @@ def serving(project: Path, environment: dict[str, str], port: int) -> Iterator[s
             raise
 
 
+@pytest.mark.slow
 def test_serve_answers_and_says_where(environment: dict[str, str], linked: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

@@ -8,6 +8,8 @@ from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pytest
+
 from docstrings import DIRECTIVE, STYLE
 from inner import ROOT, Project
 from src.db import migration_runner
@@ -50,6 +52,7 @@ class Ids(HTMLParser):
         self.found.update(value for name, value in attrs if name == "id" and value)
 
 
+@pytest.mark.slow
 def test_the_page_holds_the_docstrings_of_the_source(tmp_path: Path) -> None:
     project = Project(tmp_path / "project", copied=("backend",))
     settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")

@@ -11,6 +11,8 @@ import pytest
 
 from inner import ROOT, Project
 
+pytestmark = pytest.mark.slow
+
 PAGE = "docs/development.md"
 RUNNER = "backend/src/db/migration_*.py"
 
@@ -93,21 +95,3 @@ def test_a_migration_that_lands_makes_no_page_untrue(tmp_path: Path) -> None:
         checksums.write(f"{'0' * 64}  007_add_room.py\n")
     run = project.pytest("-q", "-x", PAGE)
     assert run.status == 0, run.output
-
-
-def test_every_test_that_a_page_names_exists() -> None:
-    texts = [page.read_text(encoding="utf-8") for page in (ROOT / "docs").rglob("*.md")]
-    # A page may also name a test that it writes itself.
-    named = {
-        (file, test)
-        for text in texts
-        for file, test in re.findall(r"((?:backend/)?tests/\w+\.py)::(\w+)", text)
-        if f'title="{file}"' not in text
-    }
-    assert named
-    missing = [
-        f"{file}::{test}"
-        for file, test in sorted(named)
-        if not re.search(rf"(?m)^\s*(async )?def {test}\b|^class {test}\b", (ROOT / file).read_text(encoding="utf-8"))
-    ]
-    assert missing == []

@@ -10,6 +10,8 @@ from handbook.database import Server
 from inner import Project, Run
 from proof import block_key
 
+pytestmark = pytest.mark.slow
+
 # Each page has a block of every kind that shares something with the others.
 GOOD = """# Good
 

@@ -10,6 +10,8 @@ import pytest
 from handbook.database import Server
 from inner import Project
 
+pytestmark = pytest.mark.slow
+
 # The limits of the inner run, in seconds, so that a test need not wait for the usual ones.
 SHORT = """
 import handbook.program
@@ -45,12 +47,7 @@ def test_a_block_that_does_not_end_fails(project: Project) -> None:
     assert run.output.count(": not reached: docs/") == len(ENDLESS)
 
 
-SLOW = pytest.mark.slow
-
-
-@pytest.mark.parametrize(
-    "kind", ["python", "console", pytest.param("awaits", marks=SLOW), pytest.param("session", marks=SLOW)]
-)
+@pytest.mark.parametrize("kind", ["python", "console", "awaits", "session"])
 def test_a_run_that_is_interrupted_ends_in_order(kind: str, project: Project) -> None:
     project.write("a.md", "```python\nimport pathlib\n```\n")
     project.write("b.md", ENDLESS[kind])

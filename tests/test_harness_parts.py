@@ -12,6 +12,8 @@ import pytest
 from handbook.database import Server
 from inner import Project
 
+pytestmark = pytest.mark.slow
+
 WRONG_OUTPUT = """# Wrong
 
 ```python

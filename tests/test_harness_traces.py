@@ -14,6 +14,8 @@ from handbook.database import Server
 from handbook.workspace import PAGE
 from inner import Project
 
+pytestmark = pytest.mark.slow
+
 # Every way in which a page's blocks start what would outlive them.
 LINGERING = """# What lingers
 
@@ -95,9 +97,7 @@ def test_a_run_leaves_nothing(text: str, last: str, status: int, tmp_path: Path,
     assert asyncio.run(databases_of_pages(postgres, project.environment["HANDBOOK_RUN"])) == []
 
 
-@pytest.mark.parametrize(
-    "workers", [pytest.param((), id="alone"), pytest.param(("-n", "2"), id="workers", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "workers"])
 def test_a_run_that_is_killed_leaves_nothing(workers: tuple[str, ...], tmp_path: Path) -> None:
     project = Project(tmp_path / "project", own_server=True)
     seen = tmp_path / "seen"

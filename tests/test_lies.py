@@ -233,6 +233,7 @@ def compared(project: Project) -> Told:
     return tell(project)
 
 
+@pytest.mark.slow
 def test_a_lie_that_no_block_notices_survives(compared: Told) -> None:
     survived = [key for key, fate in compared.fates.items() if fate == "survived"]
     assert survived == [
@@ -245,11 +246,13 @@ def test_a_lie_that_no_block_notices_survives(compared: Told) -> None:
     assert "docs/ferns.md:18: number\n      - MOST = 4\n      + MOST = 5\n" in compared.output
 
 
+@pytest.mark.slow
 def test_a_sample_may_hold_another_value(compared: Told) -> None:
     free = [key for key, fate in compared.fates.items() if fate == "of no effect on a sample"]
     assert free == [next(key for key in compared.fates if "Nephrolepix" in key)]
 
 
+@pytest.mark.slow
 def test_a_line_beside_dots_is_covered_by_them(compared: Told) -> None:
     covered = [key for key, fate in compared.fates.items() if fate == "covered by ..."]
     assert covered == [
@@ -259,6 +262,7 @@ def test_a_line_beside_dots_is_covered_by_them(compared: Told) -> None:
     assert compared.report["pages"]["ferns.md"]["dots"] == {"within lines": 1, "for lines": 1}
 
 
+@pytest.mark.slow
 def test_a_lie_is_caught_at_the_block_that_shows_it(compared: Told) -> None:
     verdicts = {verdict["key"]: verdict for verdict in compared.report["pages"]["ferns.md"]["verdicts"]}
     moved = verdicts["ferns.md::ferns[2] path: - garden/rules.py | + garden/rulex.py"]
@@ -266,6 +270,7 @@ def test_a_lie_is_caught_at_the_block_that_shows_it(compared: Told) -> None:
     assert moved["failed"] == 25
 
 
+@pytest.mark.slow
 def test_comparing_an_output_agrees_with_running_its_page(project: Project, compared: Told) -> None:
     run = tell(project, "--run-output")
     assert run.fates.keys() == compared.fates.keys()
@@ -273,12 +278,14 @@ def test_comparing_an_output_agrees_with_running_its_page(project: Project, comp
     assert {key: fate.startswith("caught") for key, fate in run.fates.items()} == noticed
 
 
+@pytest.mark.slow
 def test_lies_start_from_a_snapshot(compared: Told) -> None:
     # What the page waits for takes longer than that, and no lie about its last blocks waits for it.
     assert WORTH < 0.2
     assert compared.report["pages"]["ferns.md"]["failure"] is None
 
 
+@pytest.mark.slow
 def test_a_page_that_fails_is_not_lied_about(tmp_path: Path) -> None:
     project = Project(tmp_path / "project", own_server=True)
     project.write("ferns.md", "# Ferns\n\n```pycon\n>>> 1 + 1\n3\n```\n")

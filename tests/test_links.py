@@ -57,10 +57,21 @@ def renderer() -> markdown.Markdown:
     return markdown.Markdown(extensions=config.markdown_extensions, extension_configs=config.mdx_configs)
 
 
-@pytest.fixture(scope="module")
-def texts(renderer: markdown.Markdown) -> dict[Path, Text]:
-    files = [*pages_of(ROOT).values(), *(ROOT / name for name in BESIDE)]
-    return {file: rendered(renderer, file.read_text(encoding="utf-8")) for file in files}
+class Texts(dict[Path, Text]):
+    """The files, each rendered when it is first asked for."""
+
+    def __init__(self, renderer: markdown.Markdown) -> None:
+        super().__init__()
+        self.renderer = renderer
+
+    def __missing__(self, file: Path) -> Text:
+        self[file] = rendered(self.renderer, file.read_text(encoding="utf-8"))
+        return self[file]
+
+
+@pytest.fixture
+def texts(renderer: markdown.Markdown) -> Texts:
+    return Texts(renderer)
 
 
 def rendered(renderer: markdown.Markdown, text: str) -> Text:
@@ -72,7 +83,7 @@ def undefined(text: Text) -> list[str]:
     return UNDEFINED.findall(text.prose)
 
 
-def broken(file: Path, texts: dict[Path, Text]) -> Iterator[str]:
+def broken(file: Path, texts: Texts) -> Iterator[str]:
     """The addresses within the checkout that a file beside the pages leads to, and that are not there."""
     for address in texts[file].addresses:
         path, _, anchor = address.partition("#")
@@ -83,18 +94,18 @@ def broken(file: Path, texts: dict[Path, Text]) -> Iterator[str]:
             yield address
 
 
-def test_no_page_shows_a_reference_that_leads_nowhere(texts: dict[Path, Text]) -> None:
-    found = {str(file.relative_to(ROOT)): undefined(text) for file, text in texts.items() if undefined(text)}
-    assert found == {}
+def test_no_page_shows_a_reference_that_leads_nowhere(texts: Texts) -> None:
+    files = [*pages_of(ROOT).values(), *(ROOT / name for name in BESIDE)]
+    assert {str(file.relative_to(ROOT)): found for file in files if (found := undefined(texts[file]))} == {}
 
 
 @pytest.mark.parametrize("name", BESIDE)
-def test_a_file_beside_the_pages_leads_to_what_is_there(name: str, texts: dict[Path, Text]) -> None:
+def test_a_file_beside_the_pages_leads_to_what_is_there(name: str, texts: Texts) -> None:
     assert texts[ROOT / name].addresses
     assert list(broken(ROOT / name, texts)) == []
 
 
-def test_each_error_leads_to_its_section(texts: dict[Path, Text]) -> None:
+def test_each_error_leads_to_its_section(texts: Texts) -> None:
     codes = [kind.code.lower() for kind in errors.MigrationError.__subclasses__()]
     anchors = texts[ROOT / errors.HANDBOOK_PAGE].anchors
     assert len(codes) > 1
@@ -119,8 +130,25 @@ def test_code_is_no_reference(renderer: markdown.Markdown) -> None:
 @pytest.mark.parametrize(
     "address", ["docs/nowhere.md", "docs/errors.md#pm99", "#nowhere", "../outside.md", "docs/assets/missing.png"]
 )
-def test_an_address_that_leads_nowhere_is_seen(
-    address: str, renderer: markdown.Markdown, texts: dict[Path, Text]
-) -> None:
+def test_an_address_that_leads_nowhere_is_seen(address: str, texts: Texts) -> None:
     file = ROOT / "README.md"
-    assert list(broken(file, {**texts, file: rendered(renderer, f"[here]({address})")})) == [address]
+    texts[file] = rendered(texts.renderer, f"[here]({address})")
+    assert list(broken(file, texts)) == [address]
+
+
+def test_every_test_that_a_page_names_exists() -> None:
+    texts = [page.read_text(encoding="utf-8") for page in (ROOT / "docs").rglob("*.md")]
+    # A page may also name a test that it writes itself.
+    named = {
+        (file, test)
+        for text in texts
+        for file, test in re.findall(r"((?:backend/)?tests/\w+\.py)::(\w+)", text)
+        if f'title="{file}"' not in text
+    }
+    assert named
+    missing = [
+        f"{file}::{test}"
+        for file, test in sorted(named)
+        if not re.search(rf"(?m)^\s*(async )?def {test}\b|^class {test}\b", (ROOT / file).read_text(encoding="utf-8"))
+    ]
+    assert missing == []

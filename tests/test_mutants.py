@@ -196,6 +196,7 @@ def verdicts(project: Project) -> dict[str, tuple[str, str | None]]:
     return {entry["after"]: (entry["verdict"], entry.get("block")) for entry in entries}
 
 
+@pytest.mark.slow
 def test_what_the_pages_notice(tmp_path: Path) -> None:
     project = Project(tmp_path / "project", copied=("backend", "tests"))
     (project.directory / "backend" / "src" / "garden.py").write_text(GARDEN)
@@ -344,6 +345,7 @@ def test_what_is_forgotten():
 """
 
 
+@pytest.mark.slow
 def test_the_suite_is_asked_what_no_page_notices(tmp_path: Path) -> None:
     project = Project(tmp_path / "project", copied=("backend", "tests"))
     for directory in ("backend/tests", "tests"):

@@ -228,6 +228,7 @@ def test_update_proves_nothing(update: Run) -> None:
     assert "proof in" not in update.output
 
 
+@pytest.mark.slow
 def test_update_by_workers(tmp_path: Path, postgres: Server) -> None:
     """The summary is printed where a person reads it, whichever process has rewritten the page."""
     assert postgres.run

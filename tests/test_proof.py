@@ -20,6 +20,8 @@ from handbook.workspace import free_port
 from inner import ROOT, Project
 from proof import Proof, block_key, mark
 
+pytestmark = pytest.mark.slow
+
 GARDEN = """\
 # Garden
 

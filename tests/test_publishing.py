@@ -125,6 +125,7 @@ def test_without_a_whole_history_no_file_has_a_date(
     assert last_changes(repository / "docs") == {}
 
 
+@pytest.mark.slow
 def test_a_published_site_knows_its_address_and_its_dates(project: Project) -> None:
     project.write("plants/fern.md", FERN.partition("```")[0])
     git(project.directory, "init", "--quiet")
@@ -150,6 +151,7 @@ def test_a_published_site_knows_its_address_and_its_dates(project: Project) -> N
     assert '<link rel="stylesheet" href="/handbook/assets/' in read(project, "404.html")
 
 
+@pytest.mark.slow
 def test_two_runs_and_builds_give_the_same_bytes_and_a_lost_proof_none(project: Project) -> None:
     sites, proofs = [], []
     proof = project.directory / "build" / "proof.json"
@@ -191,6 +193,7 @@ def test_a_site_that_warns_is_not_left_to_be_published(project: Project) -> None
     assert not site.exists()
 
 
+@pytest.mark.slow
 def test_an_old_address_leads_to_the_new_one(project: Project) -> None:
     project.write("plants/fern.md", FERN.partition("```")[0])
     project.write(

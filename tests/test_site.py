@@ -79,6 +79,8 @@ def css_addresses(css: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if built := os.environ.get("HANDBOOK_SITE"):
+        return ROOT / built
     directory = tmp_path_factory.mktemp("site") / "site"
     build = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", directory],

@@ -151,6 +151,7 @@ def install(project: Project, version: str, **programs: str) -> None:
         (directory / name).chmod(0o755)
 
 
+@pytest.mark.slow
 def test_the_command_fails_where_a_page_fails(project: Project) -> None:
     project.write("a.md", "# A\n\n```sql\nSELECT 1;\n```\n")
     project.write("b.md", "# B\n\n```sql\nSELECT wrong;\n```\n")

@@ -204,6 +204,7 @@ class TestThrowaway:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         identity = "SELECT system_identifier FROM pg_control_system()"
+        monkeypatch.delenv(MARKER, raising=False)
         with throwaway() as around:
             own = query(around.url(), identity)
             monkeypatch.setenv(MARKER, around.environment[MARKER])

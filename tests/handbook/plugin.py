@@ -30,7 +30,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Reporter(handbook), "handbook-reporter")
         if config.getoption("numprocesses", None):
             # The workers inherit the server's address from this process's environment.
-            _ = handbook.server
+            server = handbook.server
+            # What tests write is gone with the run, killed or not, and in memory where there is room.
+            config.option.basetemp = config.option.basetemp or server.scratch / "tests"
             if handbook.updating:
                 # One process rewrites a page, once all of its blocks have run.
                 config.option.dist = "loadfile"

@@ -41,7 +41,8 @@ COPIED = (
     "tests/mutants",
 )
 LINKED = (".venv",)
-IGNORED = shutil.ignore_patterns("__pycache__", base.DIRECTORY.name)
+# Compiled modules go along: without them each page's first command would compile the backend anew.
+IGNORED = shutil.ignore_patterns(base.DIRECTORY.name)
 BACKEND_PACKAGE = "src"
 PAGE = "HANDBOOK_PAGE"
 # Passed on to the processes that blocks start; everything else of the caller's environment stays outside.

@@ -12,6 +12,7 @@ import hashlib
 import math
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,9 @@ from pathlib import Path
 
 LOCK_FILES = Path(__file__).resolve().parent
 LOCK_FILE = LOCK_FILES / "dev.txt"
-STAMP = "plantops-set-up"
+# Python isolated from the directory of its script imports nothing from there.
+CURRENT = runpy.run_path(str(LOCK_FILES / "current.py"))
+STAMP: str = CURRENT["STAMP"]
 UNFINISHED = "unfinished\n"
 SECONDS_BETWEEN_REPORTS = 10.0
 PIP_PROGRESS = (
@@ -44,25 +47,9 @@ Set-up stopped: pip could not install the packages; its own lines are above.
 """
 
 
-def stamp_text(venv: Path) -> str:
-    """Return what the stamp of a finished environment says: its lock file, its place and the running interpreter."""
-    digest = hashlib.sha256(LOCK_FILE.read_bytes()).hexdigest()
-    # The place counts because the scripts in bin/ hold it.
-    return f"{digest}\n{venv.resolve()}\n{sys.version}\n"
-
-
-def is_current(venv: Path, wanted: str) -> bool:
-    """Return whether the environment, whose Python runs this, is what the lock file and ``wanted`` ask for.
-
-    ``wanted`` is the ``sys.version`` of the interpreter that was asked for by name, or empty for any.
-    """
-    stamp = venv / STAMP
-    return wanted in ("", sys.version) and stamp.is_file() and stamp.read_text() == stamp_text(venv)
-
-
 def has_been_made(venv: Path) -> bool:
     """Return whether the environment is current when its own Python is asked, which may not even start."""
-    command = [str(venv / "bin" / "python"), "-ISB", __file__, "--current", sys.version, str(venv)]
+    command = [str(venv / "bin" / "python"), "-ISB", str(LOCK_FILES / "current.py"), str(venv), sys.version]
     try:
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
     except OSError:
@@ -165,7 +152,7 @@ def make(venv: Path) -> None:
         sys.exit(1)
     print("  the packages of requirements/dev.txt", flush=True)
     install(venv / "bin" / "python", LOCK_FILE)
-    write_stamp(venv / STAMP, stamp_text(venv))
+    write_stamp(venv / STAMP, CURRENT["stamp_text"](str(venv)))
     print(f"  ready after {time.monotonic() - started:.0f} s", flush=True)
 
 
@@ -192,13 +179,10 @@ def add(venv: Path, name: str) -> None:
 def main() -> int:
     """Return 0 where the environment is, or now is, current."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--current", metavar="VERSION", help="only tell whether it is current")
     parser.add_argument("--add", metavar="NAME", help="add the packages of NAME.txt to a finished environment")
     parser.add_argument("venv", type=Path)
     arguments = parser.parse_args()
     venv: Path = arguments.venv
-    if arguments.current is not None:
-        return 0 if is_current(venv, arguments.current) else 1
     if arguments.add is not None:
         add(venv, arguments.add)
         return 0

@@ -25,7 +25,7 @@ fail() {
 if [ -x "$venv/bin/python" ]; then
     wanted=
     if [ $# -gt 1 ]; then wanted=$("$python" -ISc "$version" 2>/dev/null) || wanted=none; fi
-    if "$venv/bin/python" -ISB "$here/install.py" --current "$wanted" "$venv" 2>/dev/null; then exit 0; fi
+    if "$venv/bin/python" -ISB "$here/current.py" "$venv" ${wanted:+"$wanted"} 2>/dev/null; then exit 0; fi
 fi
 
 newer=

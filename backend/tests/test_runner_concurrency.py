@@ -61,6 +61,7 @@ async def until(conn: asyncpg.Connection[asyncpg.Record], question: str) -> None
             answer = await conn.fetchval(question)
 
 
+@pytest.mark.slow
 async def test_twenty_processes_at_once(
     postgres: Server, database_url: str, write: Callable[[str, str], Path], tmp_path: Path
 ) -> None:

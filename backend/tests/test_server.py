@@ -175,6 +175,7 @@ class TestThrowaway:
             assert query(other.url(), "SELECT to_regclass('here') IS NULL") == "t"
             assert query(one.url(), "SELECT to_regclass('here') IS NULL") == "f"
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("until", ["started", "ready"])
     def test_leaves_nothing_when_its_owner_is_killed(self, until: str) -> None:
         with owner("throwaway", until) as (process, [scratch, *_]):
@@ -262,6 +263,7 @@ class TestPlaces:
             assert Path(server.environment[MARKER]).parent == place
             assert query(server.url(), "SELECT 1") == "1"
 
+    @pytest.mark.slow
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root starts PostgreSQL under another account")
     def test_root_passes_over_a_place_that_the_unprivileged_account_cannot_enter(self, place: Path) -> None:
         private = place / "private"
@@ -312,6 +314,7 @@ class TestDevelopment:
         with development(data) as server:
             assert query(server.url(), "SELECT seven FROM kept") == "7"
 
+    @pytest.mark.slow
     def test_outlives_the_process_that_started_it(self, data: Path) -> None:
         with owner(str(data), "started") as (process, _), development(data) as server:
             process.kill()
@@ -323,6 +326,7 @@ class TestDevelopment:
             with development(data) as server:
                 assert query(server.url(), "SELECT 1") == "1"
 
+    @pytest.mark.slow
     def test_lies_below_private_directories_with_a_long_path(self, tmp_path: Path, data: Path) -> None:
         private = tmp_path / "private"
         private.mkdir(mode=0o700)
@@ -334,6 +338,7 @@ class TestDevelopment:
         assert private.stat().st_mode & 0o777 == 0o700
         assert private.stat().st_uid == os.geteuid()
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("victim", ["supervisor", "postmaster"])
     def test_starts_again_after_a_kill(self, victim: str, data: Path) -> None:
         with development(data) as server:
@@ -344,6 +349,7 @@ class TestDevelopment:
         with development(data) as server:
             assert query(server.url(), "SELECT to_regclass('kept')") == "kept"
 
+    @pytest.mark.slow
     def test_is_not_held_up_by_a_stale_process_id(self, data: Path) -> None:
         with development(data) as server:
             server.url()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,7 +33,7 @@ def pytest_configure(config: pytest.Config) -> None:
             # The workers inherit the server's address from this process's environment.
             server = handbook.server
             # What tests write is gone with the run, killed or not, and in memory where there is room.
-            config.option.basetemp = config.option.basetemp or server.scratch / "tests"
+            config.option.basetemp = config.option.basetemp or tempfile.mkdtemp(prefix="tests-", dir=server.scratch)
             if handbook.updating:
                 # One process rewrites a page, once all of its blocks have run.
                 config.option.dist = "loadfile"

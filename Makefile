@@ -61,12 +61,12 @@ serve: environment ## show the handbook on http://127.0.0.1:8000
 
 check: environment ## lint, types, pages, tests, coverage, strict build
 	$(run-lint)
-	$(HEADING) 'Documentation tests'
-	@$(ALONE) $(PY) -m pytest docs $(WORKERS) --dist loadfile
+	$(HEADING) 'Pages and the handbook'
+	@$(ALONE) $(PY) -m pytest docs tests --ignore tests/test_site.py -m 'not slow' $(WORKERS) --dist loadfile
 	$(run-build)
-	$(HEADING) 'Tests'
+	$(HEADING) 'Site and backend'
 	@rm -f .coverage .coverage.*
-	@$(ALONE) HANDBOOK_SITE=build/site $(PY) -m pytest backend/tests tests -m 'not slow' $(WORKERS) --dist worksteal --cov --cov-branch
+	@$(ALONE) HANDBOOK_SITE=build/site $(PY) -m pytest tests/test_site.py backend/tests -m 'not slow' $(WORKERS) --dist loadgroup --cov --cov-branch
 
 site: docs-test ## test the pages and build them into build/site
 	$(run-build)

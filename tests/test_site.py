@@ -13,6 +13,9 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
 
+# One process reads the whole site, once.
+pytestmark = [pytest.mark.xdist_group("site"), pytest.mark.no_cover]
+
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 

@@ -66,7 +66,7 @@ check: environment ## lint, types, pages, tests, coverage, strict build
 	$(run-build)
 	$(HEADING) 'Site and backend'
 	@rm -f .coverage .coverage.*
-	@$(ALONE) HANDBOOK_SITE=build/site $(PY) -m pytest tests/test_site.py backend/tests -m 'not slow' $(WORKERS) --dist loadgroup --cov --cov-branch
+	@$(ALONE) HANDBOOK_SITE=build/site $(PY) -m pytest tests/test_site.py backend/tests -m 'not slow' $(WORKERS) --dist worksteal --cov --cov-branch
 
 site: docs-test ## test the pages and build them into build/site
 	$(run-build)

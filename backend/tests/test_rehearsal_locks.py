@@ -190,6 +190,7 @@ async def reported(url: str, directory: Path) -> list[MigrationReport]:
     return rehearsal.reports
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", LOCKS, ids=[sql[:60] for _, sql, _ in LOCKS])
 async def test_the_lock_is_that_of_the_manual(
     database_url: str, write: Callable[[str, str], Path], tmp_path: Path, row: tuple[str, str, dict[str, str]]

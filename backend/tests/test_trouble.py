@@ -705,7 +705,15 @@ async def pgbouncer_in_transaction_mode(place: Place) -> None:
     await _through_pgbouncer(place, "transaction")
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(
+            name, marks=[pytest.mark.slow] if name.startswith(("pgbouncer_in_session", "server_killed")) else []
+        )
+        for name in CASES
+    ],
+)
 async def test_trouble(
     name: str,
     place: Place,

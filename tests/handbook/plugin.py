@@ -32,6 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if config.getoption("numprocesses", None):
             # The workers inherit the server's address from this process's environment.
             server = handbook.server
+            server.scratch.mkdir(parents=True, exist_ok=True)
             # What tests write is gone with the run, killed or not, and in memory where there is room.
             config.option.basetemp = config.option.basetemp or tempfile.mkdtemp(prefix="tests-", dir=server.scratch)
             if handbook.updating:

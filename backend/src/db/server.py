@@ -47,6 +47,7 @@ _PREFIX = "plantops-"
 _UNNAMED = f".{_PREFIX}"  # a run directory before its lock is held
 _UNNAMED_LIFE = 60.0  # seconds after which an unnamed run directory has lost its maker
 _INSTALLATION = "installation"
+_PROGRAMS = "programs"  # where root's server has them for every account to read
 _TEMPLATE = "initialised"  # a throw-away server's data as they were before its start
 _PORT = 5432
 _SOCKET = f".s.PGSQL.{_PORT}"
@@ -387,7 +388,11 @@ def _start(stack: contextlib.ExitStack, control: Path, run: Path, template: Path
     root = os.geteuid() == 0
     account = _account(data) if root else {}
     installation = (run / _INSTALLATION).resolve()
-    programs = (_copy(installation, run) if root else installation) / "bin"
+    # What the run around this server has made of the same PostgreSQL serves again.
+    around = template.parent if (template.parent / _INSTALLATION).resolve() == installation else run
+    shared = around / _PROGRAMS / installation.parent.name / installation.name
+    copied = shared if shared.exists() and not durable else None
+    programs = (copied or _copy(installation, run)) if root else installation
     log = stack.enter_context((control / "postgres.log").open("wb"))
     process: dict[str, Any] = {
         **account,
@@ -399,13 +404,12 @@ def _start(stack: contextlib.ExitStack, control: Path, run: Path, template: Path
     }
     settings = _SETTINGS | ({} if durable else _THROWAWAY_SETTINGS)
     options = [argument for name, value in settings.items() for argument in ("-c", f"{name}={value}")]
-    server = [str(programs / "postgres"), "-D", _DATA_ARGUMENT, *options]
+    server = [str(programs / "bin" / "postgres"), "-D", _DATA_ARGUMENT, *options]
     if not data.exists():
-        made_by = (template.parent / _INSTALLATION).resolve()
-        if made_by == installation and _is_owned(template, account):
+        if around != run and _is_owned(template, account):
             _copy_data(template, data, process)
         else:
-            _initialise(data, programs / "initdb", server, process)
+            _initialise(data, programs / "bin" / "initdb", server, process)
             if template.parent == control:
                 _copy_data(data, template, process)
     sockets = run / "s"
@@ -514,7 +518,7 @@ def _make_directory(path: Path, account: Mapping[str, Any]) -> None:
 def _copy(installation: Path, run: Path) -> Path:
     """Copy PostgreSQL's programs into the run directory, where every account can read them, and return their place."""
     package = installation.parent
-    copy = run / "programs"
+    copy = run / f"{_PROGRAMS}.new"
     programs = [path.name for path in (installation / "bin").iterdir() if path.name not in {"postgres", "initdb"}]
     ignored = shutil.ignore_patterns("include", "doc", "pgxs", "pkgconfig", "*.a", *programs)
     for directory in (copy, copy / package.name):
@@ -523,7 +527,7 @@ def _copy(installation: Path, run: Path) -> Path:
     shutil.copytree(installation, copy / package.name / installation.name, symlinks=True, ignore=ignored)
     for libraries in package.parent.glob(f"{package.name}.*libs"):
         shutil.copytree(libraries, copy / libraries.name, symlinks=True)
-    return copy / package.name / installation.name
+    return copy.rename(run / _PROGRAMS) / package.name / installation.name
 
 
 def _follow_parent() -> Any:

@@ -93,6 +93,33 @@ async def test_it_waits_for_a_runner_without_a_pooler(
     assert await asyncio.wait_for(running, PATIENCE) == ["001"]
 
 
+async def test_it_waits_for_a_runner_that_comes_between_two_migrations(
+    database_url: str,
+    write: Callable[[str, str], Path],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(migration_lock, "REPORT_AFTER", 0.05)
+    mine = "locktype = 'advisory' AND datname = current_database()"
+    locks = f"SELECT FROM pg_locks JOIN pg_database d ON d.oid = database WHERE {mine}"
+    waiting = f"WHILE NOT EXISTS ({locks} AND NOT granted) LOOP PERFORM pg_sleep(0.01); END LOOP"
+    write("001_x.py", f"DO $$ BEGIN {waiting}; END $$")
+    write("002_y.py", "SELECT 1")
+    other = await asyncpg.connect(database_url)
+    running = asyncio.create_task(run_migrations(database_url, directory=tmp_path))
+    async with asyncio.timeout(PATIENCE):
+        while not await other.fetchval(f"SELECT EXISTS ({locks})"):  # noqa: ASYNC110 - nor have locks
+            await asyncio.sleep(0.01)
+        # In the queue of the lock, it has it as soon as 001 is committed.
+        await other.execute(f"SELECT pg_advisory_lock({LOCK_KEY})")
+        while "waiting for the migration lock" not in caplog.text:  # noqa: ASYNC110 - a log has no event
+            await asyncio.sleep(0.02)
+        assert await get_applied_migrations(other) == ["001"]
+        await other.close()
+        assert await running == ["001", "002"]
+
+
 async def test_it_sees_who_is_in_its_way(
     migrated_url: str, write: Callable[[str, str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

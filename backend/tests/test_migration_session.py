@@ -101,15 +101,15 @@ async def test_it_waits_for_a_runner_that_comes_between_two_migrations(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(migration_lock, "REPORT_AFTER", 0.05)
-    mine = "locktype = 'advisory' AND datname = current_database()"
-    locks = f"SELECT FROM pg_locks JOIN pg_database d ON d.oid = database WHERE {mine}"
-    waiting = f"WHILE NOT EXISTS ({locks} AND NOT granted) LOOP PERFORM pg_sleep(0.01); END LOOP"
+    asked = "SELECT FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND NOT granted"
+    waiting = f"WHILE NOT EXISTS ({asked} AND datname = current_database()) LOOP PERFORM pg_sleep(0.01); END LOOP"
     write("001_x.py", f"DO $$ BEGIN {waiting}; END $$")
     write("002_y.py", "SELECT 1")
     other = await asyncpg.connect(database_url)
     running = asyncio.create_task(run_migrations(database_url, directory=tmp_path))
     async with asyncio.timeout(PATIENCE):
-        while not await other.fetchval(f"SELECT EXISTS ({locks})"):  # noqa: ASYNC110 - nor have locks
+        asleep = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
+        while not await other.fetchval(asleep):  # noqa: ASYNC110 - a session of the server has no event
             await asyncio.sleep(0.01)
         # In the queue of the lock, it has it as soon as 001 is committed.
         await other.execute(f"SELECT pg_advisory_lock({LOCK_KEY})")

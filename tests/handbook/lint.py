@@ -228,7 +228,7 @@ def _squawk(snippets: list[Snippet]) -> Iterator[tuple[int, int, str, str, str]]
 # A shell of its own unpacks the files, runs the linters and removes the files again, also when this process is killed.
 _SHELL = """
 for place in /dev/shm "${TMPDIR:-/tmp}"; do
-    if [ -w "$place" ] && scratch=$(mktemp -d "$place/handbook-lint-XXXXXX"); then break; fi
+    if [ -w "$place" ] && scratch=$(TMPDIR="$place" mktemp -d); then break; fi
 done
 trap 'rm -rf "$scratch"' EXIT
 # A shell that a signal ends does not come to that; one of them is that nobody reads any more.

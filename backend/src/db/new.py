@@ -29,7 +29,7 @@ _TEMPLATE = '''"""{title}."""
 
 async def up(conn):
     # await conn.execute("ALTER TABLE plants ADD COLUMN IF NOT EXISTS location text")
-    raise NotImplementedError("{unfinished}")
+    raise RuntimeError("{unfinished}")
 '''
 
 

@@ -275,6 +275,11 @@ class TestPlaces:
         with pytest.raises(ServerError, match=rf"512 MiB.*{place}/missing.*TMPDIR"), throwaway([place / "missing"]):
             pass
 
+    def test_passes_over_a_place_without_room(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(launcher, "_ROOM", 1 << 60)
+        with pytest.raises(ServerError, match=rf"{place}.*Free some space"), throwaway([place]):
+            pass
+
     @pytest.mark.slow
     @pytest.mark.parametrize("options", ["size=64m", "size=1g,noexec"])
     def test_does_without_a_small_or_noexec_shared_memory(self, options: str, place: Path) -> None:

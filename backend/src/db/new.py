@@ -16,6 +16,7 @@ UNFINISHED = "this migration is still the template: write its statements, and de
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _LONGEST = 60
 
+# It ends in an error on purpose: `seal` refuses, and the runner does not apply, what nobody has written yet.
 _TEMPLATE = '''"""{title}."""
 
 # up and the record of its version are one transaction: both are kept, or neither.
@@ -29,7 +30,7 @@ _TEMPLATE = '''"""{title}."""
 
 async def up(conn):
     # await conn.execute("ALTER TABLE plants ADD COLUMN IF NOT EXISTS location text")
-    raise RuntimeError("{unfinished}")
+    raise NotImplementedError("{unfinished}")
 '''
 
 

@@ -6,6 +6,7 @@ PgBouncer itself is in test_trouble.py, where it is installed.
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -72,14 +73,15 @@ async def test_several_at_once(database_url: str, write: Callable[[str, str], Pa
     assert await run_migrations(database_url, directory=tmp_path) == []
 
 
-async def test_it_waits_for_a_runner_without_a_pooler(
-    database_url: str,
-    write: Callable[[str, str], Path],
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def reported_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(migration_lock, "REPORT_AFTER", 0.05)
+
+
+@pytest.mark.usefixtures("reported_soon")
+async def test_it_waits_for_a_runner_without_a_pooler(
+    database_url: str, write: Callable[[str, str], Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     write("001_x.py", "SELECT 1")
     holder = await asyncpg.connect(database_url, server_settings={"application_name": "direct"})
     await holder.execute(f"SELECT pg_advisory_lock({LOCK_KEY})")
@@ -93,18 +95,23 @@ async def test_it_waits_for_a_runner_without_a_pooler(
     assert await asyncio.wait_for(running, PATIENCE) == ["001"]
 
 
+@pytest.mark.usefixtures("reported_soon")
+@pytest.mark.parametrize("second", list(itertools.product(["transactional", "outside"], ["recorded", "pending"])))
 async def test_it_waits_for_a_runner_that_comes_between_two_migrations(
     database_url: str,
     write: Callable[[str, str], Path],
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
+    second: tuple[str, str],
 ) -> None:
-    monkeypatch.setattr(migration_lock, "REPORT_AFTER", 0.05)
     asked = "SELECT FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND NOT granted"
     waiting = f"WHILE NOT EXISTS ({asked} AND datname = current_database()) LOOP PERFORM pg_sleep(0.01); END LOOP"
     write("001_x.py", f"DO $$ BEGIN {waiting}; END $$")
-    write("002_y.py", "SELECT 1")
+    write(
+        "002_y.py",
+        f"transactional = {'transactional' in second}\n\nasync def up(conn):\n    await conn.execute('SELECT 1')\n",
+    )
+    write("003_z.py", "SELECT 1")
     other = await asyncpg.connect(database_url)
     running = asyncio.create_task(run_migrations(database_url, directory=tmp_path))
     async with asyncio.timeout(PATIENCE):
@@ -116,8 +123,10 @@ async def test_it_waits_for_a_runner_that_comes_between_two_migrations(
         while "waiting for the migration lock" not in caplog.text:  # noqa: ASYNC110 - a log has no event
             await asyncio.sleep(0.02)
         assert await get_applied_migrations(other) == ["001"]
+        if "recorded" in second:
+            await other.execute("INSERT INTO schema_migrations (version) VALUES ('002')")
         await other.close()
-        assert await running == ["001", "002"]
+        assert await running == (["001", "003"] if "recorded" in second else ["001", "002", "003"])
 
 
 async def test_it_sees_who_is_in_its_way(

@@ -69,6 +69,13 @@ class Project:
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
         return path
 
+    def become_a_site(self) -> None:
+        """Let the project's pages be built: with this site's settings, but for its list of pages, and its assets."""
+        settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+        settings = settings[: settings.index("nav:")] + settings[settings.index("theme:") :]
+        (self.directory / "mkdocs.yml").write_text(settings, encoding="utf-8")
+        shutil.copytree(ROOT / "docs" / "assets", self.docs / "assets")
+
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start pytest, with the pages as what it tests unless the arguments name something."""
         if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

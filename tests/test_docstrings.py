@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
@@ -55,10 +54,7 @@ class Ids(HTMLParser):
 @pytest.mark.slow
 def test_the_page_holds_the_docstrings_of_the_source(tmp_path: Path) -> None:
     project = Project(tmp_path / "project", copied=("backend",))
-    settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
-    without_nav = settings[: settings.index("nav:")] + settings[settings.index("theme:") :]
-    (project.directory / "mkdocs.yml").write_text(without_nav, encoding="utf-8")
-    shutil.copytree(ROOT / "docs" / "assets", project.docs / "assets")
+    project.become_a_site()
     project.write("index.md", "# Start\n")
     project.write("runner.md", PAGE)
     source = project.directory / "backend" / "src" / "db" / "migration_history.py"

@@ -217,6 +217,7 @@ def test_update_prints_a_summary(update: Run) -> None:
         assert line in update.output.splitlines(), update.output
 
 
+@pytest.mark.slow
 def test_an_updated_page_passes(project: Project, update: Run) -> None:
     names = [f"docs/{name}.md" for name in UPDATED]
     run = project.pytest(*(f"--deselect={name}::examples" for name in names), *names)

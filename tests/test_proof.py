@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +16,7 @@ import pytest
 
 import verification
 from handbook.workspace import free_port
-from inner import ROOT, Project
+from inner import Project
 from proof import Proof, block_key, mark
 
 pytestmark = pytest.mark.slow
@@ -60,11 +59,7 @@ BEDS = 3
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     project = Project(tmp_path / "project")
-    settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
-    nav = settings.index("nav:")
-    settings = settings[:nav] + settings[settings.index("theme:") :]
-    (project.directory / "mkdocs.yml").write_text(settings, encoding="utf-8")
-    shutil.copytree(ROOT / "docs" / "assets", project.docs / "assets")
+    project.become_a_site()
     project.write("index.md", f"# Start\n\n[The garden](garden.md)\n\n{verification.TOTALS}\n")
     project.write("garden.md", GARDEN)
     return project

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from history import last_changes
-from inner import ROOT, Project
+from inner import Project
 from programs import first_sentence
 
 FERN = """\
@@ -41,10 +41,7 @@ WATER = "# Water\n\n## How much\n\nA little every day.\n"
 def project(tmp_path: Path) -> Project:
     """A project with pages of its own, in no repository."""
     project = Project(tmp_path / "project")
-    settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
-    settings = settings[: settings.index("nav:")] + settings[settings.index("theme:") :]
-    (project.directory / "mkdocs.yml").write_text(settings, encoding="utf-8")
-    shutil.copytree(ROOT / "docs" / "assets", project.docs / "assets")
+    project.become_a_site()
     project.write("index.md", "# Start\n\n[The ferns](plants/fern.md)\n")
     project.write("plants/fern.md", FERN)
     project.write("plants/water.md", WATER)
@@ -175,6 +172,7 @@ def test_two_runs_and_builds_give_the_same_bytes_and_a_lost_proof_none(project: 
     assert not (project.directory / "build" / "site" / "index.html").exists()
 
 
+@pytest.mark.slow
 def test_a_site_that_warns_is_not_left_to_be_published(project: Project) -> None:
     project.write("plants/fern.md", FERN + "\n[Moss](moss.md)\n")
     site = project.directory / "build" / "site"

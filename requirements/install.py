@@ -22,9 +22,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 LOCK_FILES = Path(__file__).resolve().parent
-LOCK_FILE = LOCK_FILES / "dev.txt"
 # Python isolated from the directory of its script imports nothing from there.
 CURRENT = runpy.run_path(str(LOCK_FILES / "current.py"))
+LOCK_FILE = Path(CURRENT["LOCK_FILE"])
 STAMP: str = CURRENT["STAMP"]
 UNFINISHED = "unfinished\n"
 SECONDS_BETWEEN_REPORTS = 10.0

@@ -326,10 +326,10 @@ def _spawn_supervisor(control: Path, run: Path, start: int, own: int) -> None:
     """Start a supervisor that takes over the locks ``start.lock`` and ``supervisor.lock``."""
     run_lock = _lock(run / "run.lock", fcntl.LOCK_SH)
     descriptors = (start, own, run_lock)
-    # Within a throw-away server's run, other servers begin with a copy of its data: initdb takes most of a start.
-    template = Path(os.environ.get(MARKER, run)) / _TEMPLATE
+    # What the run around this one has made of its PostgreSQL is used again: initdb takes most of a start.
+    around = os.environ.get(MARKER, run)
     # The shell makes the supervisor nobody's child: no zombie, and no process object that must be waited for.
-    python = [sys.executable, "-m", "src.db.server", *map(str, (control, run, template, *descriptors))]
+    python = [sys.executable, "-m", "src.db.server", *map(str, (control, run, around, *descriptors))]
     try:
         subprocess.run(  # noqa: S603 - a fixed command
             ["/bin/sh", "-c", '"$@" &', "sh", *python],
@@ -347,7 +347,7 @@ def _spawn_supervisor(control: Path, run: Path, start: int, own: int) -> None:
         os.close(run_lock)
 
 
-def _supervise(control: Path, run: Path, template: Path, descriptors: Iterable[int]) -> None:
+def _supervise(control: Path, run: Path, around: Path, descriptors: Iterable[int]) -> None:
     """Start PostgreSQL, stop it when nobody uses it any more, and remove the run directory."""
     start, own, run_lock = descriptors
     os.chdir("/")
@@ -359,7 +359,7 @@ def _supervise(control: Path, run: Path, template: Path, descriptors: Iterable[i
         stack.callback(_remove, run)
         stack.callback((control / "state.json").unlink, missing_ok=True)
         try:
-            host = _start(stack, control, run, template, run_lock)
+            host = _start(stack, control, run, around, run_lock)
             state = {"host": str(host)}
         except (OSError, KeyError, subprocess.SubprocessError) as error:
             state = {"error": _report(error, control / "postgres.log")}
@@ -380,7 +380,7 @@ def _report(error: Exception, log: Path) -> str:
     return _with_remedy("\n".join([f"PostgreSQL did not start: {error}", *(f"    {line}" for line in lines)]))
 
 
-def _start(stack: contextlib.ExitStack, control: Path, run: Path, template: Path, run_lock: int) -> Path:
+def _start(stack: contextlib.ExitStack, control: Path, run: Path, around: Path, run_lock: int) -> Path:
     """Start PostgreSQL, have the stack stop it, and return the directory of its socket once it is ready."""
     durable = control != run
     data = control / "postgres"
@@ -388,8 +388,8 @@ def _start(stack: contextlib.ExitStack, control: Path, run: Path, template: Path
     root = os.geteuid() == 0
     account = _account(data) if root else {}
     installation = (run / _INSTALLATION).resolve()
-    # What the run around this server has made of the same PostgreSQL serves again.
-    around = template.parent if (template.parent / _INSTALLATION).resolve() == installation else run
+    if (around / _INSTALLATION).resolve() != installation:
+        around = run
     shared = around / _PROGRAMS / installation.parent.name / installation.name
     copied = shared if shared.exists() and not durable else None
     programs = (copied or _copy(installation, run)) if root else installation
@@ -406,11 +406,12 @@ def _start(stack: contextlib.ExitStack, control: Path, run: Path, template: Path
     options = [argument for name, value in settings.items() for argument in ("-c", f"{name}={value}")]
     server = [str(programs / "bin" / "postgres"), "-D", _DATA_ARGUMENT, *options]
     if not data.exists():
-        if around != run and _is_owned(template, account):
+        template = around / _TEMPLATE
+        if _is_owned(template, account):
             _copy_data(template, data, process)
         else:
             _initialise(data, programs / "bin" / "initdb", server, process)
-            if template.parent == control:
+            if around == control:
                 _copy_data(data, template, process)
     sockets = run / "s"
     _make_directory(sockets, account)

@@ -390,7 +390,8 @@ class TestDevelopment:
                 fcntl.flock(lock, fcntl.LOCK_UN)
                 assert query(server.url(), "SELECT 1") == "1"
 
-    def test_begins_again_where_a_first_start_was_broken_off(self, data: Path) -> None:
+    def test_begins_again_where_a_first_start_was_broken_off(self, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv(MARKER, raising=False)  # with an initdb of its own
         (data / "postgres.new" / "base").mkdir(parents=True)
         with development(data) as server:
             assert query(server.url(), "SELECT current_database()") == "plantops"

@@ -20,6 +20,7 @@ from playwright.sync_api import (
     Request,
     ViewportSize,
     WebError,
+    expect,
     sync_playwright,
 )
 
@@ -29,12 +30,13 @@ from browser.server import served
 ROOT = Path(__file__).resolve().parents[2]
 SITE = Path(os.environ.get("SITE", ROOT / "build" / "site"))
 NOT_BUILT = f"{SITE} holds no site: make site builds it."
-PATIENCE = 10_000.0  # milliseconds, for what a page has to do
+PATIENCE = 30_000.0  # milliseconds, for what a page has to do; on a busy machine the search takes some of them
 DESK: ViewportSize = {"width": 1280, "height": 900}
 PHONE: ViewportSize = {"width": 320, "height": 640}
 
 
 def pytest_configure() -> None:
+    expect.set_options(timeout=PATIENCE)
     if chromium.find() is None:
         raise pytest.UsageError(chromium.MISSING)
     if not (SITE / "index.html").is_file():

@@ -729,22 +729,37 @@ def test_a_connection_that_breaks_in_a_migration(garden: Rehearse, write: Write)
     assert "[PM14] Background: docs/errors.md#pm14" in output + garden.errors
 
 
-def test_a_connection_that_breaks_between_two_tries(garden: Rehearse, write: Write) -> None:
+@pytest.mark.parametrize("turns", [2, 10], ids=["farewell", "closed"])
+def test_a_connection_that_breaks_between_two_tries(
+    turns: int, garden: Rehearse, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After two turns of its loop asyncpg has read the server's farewell, and not yet that the socket is closed."""
+    sleep = asyncio.sleep
+
+    async def terminated(_: float) -> None:
+        thread = threading.Thread(target=garden.sql, args=(TERMINATE,))
+        thread.start()
+        thread.join()
+        for _ in range(turns):
+            await sleep(0)
+
     write("002_it.py", "ALTER TABLE plants ADD COLUMN location text")
-    terminate = (
-        "SELECT pg_sleep(0.6); "
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-        "WHERE application_name = 'plantops-rehearsal' AND datname = current_database()"
-    )
-    with holding(garden.url, "LOCK TABLE plants", then=terminate):
+    monkeypatch.setattr(asyncio, "sleep", terminated)
+    with holding(garden.url, "LOCK TABLE plants"):
         garden()
     assert garden.status == 1
     assert "[PM14] Background: docs/errors.md#pm14" in garden.errors
 
 
+TERMINATE = """
+    SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+    WHERE application_name = 'plantops-rehearsal' AND datname = current_database()
+"""
+
+
 @contextlib.contextmanager
-def holding(url: str, lock: str, seconds: float = 30, then: str = "SELECT 1") -> Iterator[None]:
-    """Hold a lock in another thread's session, for some time at most, and execute something more in it."""
+def holding(url: str, lock: str, seconds: float = 30) -> Iterator[None]:
+    """Hold a lock in another thread's session, for some time at most."""
     held, done = threading.Event(), threading.Event()
 
     async def hold() -> None:
@@ -752,7 +767,6 @@ def holding(url: str, lock: str, seconds: float = 30, then: str = "SELECT 1") ->
         async with conn.transaction():
             await conn.execute(lock)
             held.set()
-            await conn.execute(then)
             await asyncio.to_thread(done.wait, seconds)
         await conn.close()
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Seconds for the whole of connecting: the name, the socket, the password.
 CONNECT_TIMEOUT = 10.0
+CONNECTION_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+"""What a statement raises that the server refused, or whose connection broke."""
 
 # The first of these classes whose error holds the text.
 _REMEDIES: tuple[tuple[type[BaseException], str, str, str], ...] = (
@@ -113,7 +115,7 @@ def _explained(database_url: str) -> Iterator[None]:
         yield
     except ValueError as error:
         raise _malformed(error) from None
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+    except CONNECTION_ERRORS as error:
         raise _refused(database_url, error) from error
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-import asyncpg
-
-from .connection import connect
+from .connection import CONNECTION_ERRORS, connect
 from .interruption import run_until_signalled
 from .migration_file import get_migration_files, version_order
 
@@ -48,7 +46,7 @@ async def _applied(database_url: str) -> dict[str, datetime | None]:
             if not await conn.fetchval(_EXISTS):
                 return {}
             return {row["version"]: row["applied_at"] for row in await conn.fetch(_HISTORY)}
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+    except CONNECTION_ERRORS as error:
         from .migration_failure import database_failed  # noqa: PLC0415 - needed in trouble only
 
         raise database_failed(error, closed=conn.is_closed()) from error

@@ -11,7 +11,7 @@ import asyncpg
 
 from .. import migration_failure as failure
 from ..command import Refusal
-from ..connection import connect, is_pooled
+from ..connection import CONNECTION_ERRORS, connect, is_pooled
 from ..errors import MigrationError, MigrationSqlError, TransactionEndedError
 from ..migration_application import apply
 from ..migration_batch import FIRST_LOCK_PAUSE, LAST_LOCK_PAUSE, LOCK_TIMEOUT, LOCK_TRIES
@@ -88,7 +88,7 @@ async def rehearse(database_url: str, directory: Path) -> Rehearsal:
         await conn.execute(_SETTINGS)
         async with one_runner(conn):
             return await _rehearse(conn, database_url, files)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except CONNECTION_ERRORS as error:
         if conn.is_closed() or failure.is_lost(error):
             raise failure.connection_lost(error) from error
         raise Refusal(f"the rehearsal cannot run: {error}") from error

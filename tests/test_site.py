@@ -127,12 +127,16 @@ def is_broken(address: str, *, path: Path, site: Path, documents: dict[Path, Doc
 
 
 def test_every_reference_within_the_site_leads_somewhere(site: Path, documents: dict[Path, Document]) -> None:
+    # The pages of one directory share the addresses of the navigation.
+    distinct = {
+        (path if address.startswith("#") else path.parent, address): path
+        for path, address in references(site, documents)
+        if not address.startswith("data:") and not FOREIGN.match(address)
+    }
     broken = [
         f"{path.relative_to(site)}: {address}"
-        for path, address in references(site, documents)
-        if not address.startswith("data:")
-        and not FOREIGN.match(address)
-        and is_broken(address, path=path, site=site, documents=documents)
+        for (_, address), path in distinct.items()
+        if is_broken(address, path=path, site=site, documents=documents)
     ]
     assert broken == []
 

@@ -35,26 +35,27 @@ def on_post_build(config: MkDocsConfig) -> None:
     """Put the docstrings into the pages' Markdown."""
     site = Path(config.site_dir)
     (site / STYLE).unlink(missing_ok=True)
-    backend = Path(config.config_file_path).parent / "backend"
+    loader = GriffeLoader(search_paths=[Path(config.config_file_path).parent / "backend"], allow_inspection=False)
     for path in site.rglob("*.md"):
         text = path.read_text(encoding="utf-8")
         if DIRECTIVE.search(text):
-            path.write_text(DIRECTIVE.sub(lambda found: as_markdown(found["name"], backend), text), encoding="utf-8")
+            path.write_text(DIRECTIVE.sub(lambda found: as_markdown(found["name"], loader), text), encoding="utf-8")
 
 
-def as_markdown(name: str, directory: Path) -> str:
+def as_markdown(name: str, loader: GriffeLoader) -> str:
     """The docstring of a function or a class as Markdown, below its name and its signature.
 
     Args:
         name: where it can be imported from, such as `src.db.migration_runner.run_migrations`.
-        directory: where the import starts.
+        loader: what reads the source, each package once.
 
     Raises:
         KeyError: there is no such function or class.
     """
-    loader = GriffeLoader(search_paths=[directory], allow_inspection=False)
-    loader.load(name.rpartition(".")[0])
-    loader.resolve_aliases()
+    package = name.partition(".")[0]
+    if package not in loader.modules_collection:
+        loader.load(package)
+        loader.resolve_aliases()
     member = loader.modules_collection[name]
     found = member.final_target if member.is_alias else member
     signature = ""

@@ -21,8 +21,7 @@ ASKED := $(if $(filter command environment,$(origin PYTHON)),"$(PYTHON)")
 ALONE := unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL GNUMAKEFLAGS;
 # The colon makes it a line for the shell, which has a printf of its own.
 HEADING := @:; printf '\n== %s\n'
-# Twice the cores: about half of the tests' time is spent waiting, for locks and for other processes.
-WORKERS := -n "$$(cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 4 ? 2 * cores : 8)))"
+WORKERS := -n auto
 
 .DEFAULT_GOAL := help
 .PHONY: help setup environment serve check site browser check-site version lint test test-slow docs-test update-docs lies lies-changed mutants mutants-changed check-versions bench \

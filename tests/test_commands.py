@@ -14,9 +14,12 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from handbook import plugin
 from handbook.database import Server
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -327,3 +330,28 @@ def test_without_a_browser_the_site_is_not_tested(environment: dict[str, str]) -
     assert "There is no Chromium to test the site in." in told.stdout
     assert "apt install chromium" in told.stdout
     assert "Traceback" not in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("asked", "workers"),
+    [
+        (["docs", "tests"], 6),
+        (["docs"], 3),
+        (["docs/how-to", "docs/index.md::top[1]"], 3),
+        (["docs/how-to"], 2),
+        (["docs/index.md", "docs/how-to/water.md"], 2),
+        (["docs/index.md"], 0),
+        (["docs/missing.md"], 0),
+    ],
+)
+def test_no_more_workers_than_pages(
+    asked: list[str], workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("index.md", "how-to/water.md", "how-to/feed.md"):
+        page = tmp_path / "docs" / name
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.touch()
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    monkeypatch.delenv("PYTEST_XDIST_AUTO_NUM_WORKERS", raising=False)
+    config: Any = SimpleNamespace(rootpath=tmp_path, args=asked, invocation_params=SimpleNamespace(dir=tmp_path))
+    assert plugin.pytest_xdist_auto_num_workers(config) == workers

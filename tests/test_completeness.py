@@ -110,8 +110,7 @@ WITHOUT_A_PAGE: dict[str, Callable[[Shown], list[str]]] = {
 
 
 @pytest.fixture(scope="module")
-def handbook() -> Shown:
-    renderer = Renderer(ROOT / "mkdocs.yml")
+def handbook(renderer: Renderer) -> Shown:
     return shown(read(text_of(file), renderer) for file in pages_of(ROOT).values())
 
 
@@ -138,12 +137,12 @@ def test_the_reference_lists_the_make_targets() -> None:
         ("errors", "[PM12]"),
     ],
 )
-def test_prose_and_blocks_that_do_not_run_are_no_page(kind: str, some: str) -> None:
+def test_prose_and_blocks_that_do_not_run_are_no_page(kind: str, some: str, renderer: Renderer) -> None:
     """What stands nowhere else is missing, and so is every other name of its kind."""
     text = f"# {some}\n\n`make verify-migrations`, `python -m src.db rehearse --help --fail-on=rewrite`\n"
     text += "\n<!-- not run: a sample -->\n```python\nrun_migrations(PLANTOPS_LOG_LEVEL)\n```\n"
     text += "\n```text\n[PM12] LockTimeoutError\n```\n"
-    missing = WITHOUT_A_PAGE[kind](shown([read(text, Renderer(ROOT / "mkdocs.yml"))]))
+    missing = WITHOUT_A_PAGE[kind](shown([read(text, renderer)]))
     assert some in missing
     assert len(missing) > 1
 
@@ -163,7 +162,7 @@ def test_prose_and_blocks_that_do_not_run_are_no_page(kind: str, some: str) -> N
         ("errors", "[PM03]", "```console\n$ make migrate\n[PM03] Background\n```"),
     ],
 )
-def test_a_block_that_runs_is_a_page(kind: str, name: str, block: str) -> None:
-    page = read(f"# Title\n\n{block}\n", Renderer(ROOT / "mkdocs.yml"))
+def test_a_block_that_runs_is_a_page(kind: str, name: str, block: str, renderer: Renderer) -> None:
+    page = read(f"# Title\n\n{block}\n", renderer)
     assert page.problems == []
     assert name not in WITHOUT_A_PAGE[kind](shown([page]))

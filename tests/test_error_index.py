@@ -67,11 +67,11 @@ def explained() -> dict[str, tuple[Path, set[str]]]:
 
 
 @cache
-def printed(page: Path) -> str:
+def printed(page: Path, renderer: Renderer) -> str:
     """What the blocks of a page that run print, and its title, on one line."""
     title = re.search(r"(?m)^# (.*)$", text_of(page))
     assert title is not None
-    return " ".join(f"{title[1]} {shown([read(text_of(page), Renderer(DOCS.parent / 'mkdocs.yml'))]).printed}".split())
+    return " ".join(f"{title[1]} {shown([read(text_of(page), renderer)]).printed}".split())
 
 
 def pattern(text: str) -> re.Pattern[str]:
@@ -91,8 +91,8 @@ def test_each_code_stands_in_the_overview() -> None:
     assert listed == [(code, code.lower()) for code in sorted(codes())]
 
 
-def test_each_code_and_its_text_are_those_of_the_page_of_errors() -> None:
-    texts = printed(DOCS / "errors.md")
+def test_each_code_and_its_text_are_those_of_the_page_of_errors(renderer: Renderer) -> None:
+    texts = printed(DOCS / "errors.md", renderer)
     for row in ROW.findall(section(INDEX, "By code"))[2:]:
         for text in re.findall(r"`([^`]+)`", row.split(" | ")[2]):
             assert pattern(text).search(texts), text
@@ -142,9 +142,9 @@ def test_the_index_holds_every_text_of_the_overview() -> None:
 
 
 @pytest.mark.parametrize("entry", entries(INDEX, "By text"), ids=lambda entry: entry.cells[0].strip("`"))
-def test_the_page_of_a_text_shows_it(entry: Entry) -> None:
+def test_the_page_of_a_text_shows_it(entry: Entry, renderer: Renderer) -> None:
     (text, *_) = re.findall(r"`([^`]+)`", entry.cells[0])
-    seen = " ".join(text_of(entry.page).split()) if text == PASSING else printed(entry.page)
+    seen = " ".join(text_of(entry.page).split()) if text == PASSING else printed(entry.page, renderer)
     assert pattern(text).search(seen), f"{entry.page} shows no {text!r}"
 
 

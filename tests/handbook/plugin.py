@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -13,8 +14,11 @@ from handbook.block import Kind
 from handbook.database import Server
 from handbook.items import PROOF_PROPERTY, UPDATE_PROPERTY, BlockItem, PageFile
 from handbook.record import PROOF
+from handbook.rendering import Renderer
 from handbook.run import Status
-from handbook.suite import DOCS, HANDBOOK, Handbook
+from handbook.suite import DOCS, HANDBOOK, Handbook, pages_of
+
+MOST_WORKERS = 8
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -23,6 +27,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--update-docs", action="store_true", help="write what the handbook's blocks print into its expected output"
     )
     group.addoption("--proof", type=Path, default=PROOF, help="the file that the proof is written to (%(default)s)")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """With `-n auto`: twice the cores, since about half of the time is spent waiting for locks and other processes.
+
+    No more than there are pages, where only pages are asked for; and a single one needs no process beside this one.
+    """
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
+    workers = min(2 * (os.cpu_count() or 1), MOST_WORKERS)
+    asked = [(config.invocation_params.dir / argument.partition("::")[0]).resolve() for argument in config.args]
+    docs = config.rootpath / DOCS
+    if not all(path.is_relative_to(docs) for path in asked):
+        return workers
+    pages = [page for page in pages_of(config.rootpath).values() if any(page.is_relative_to(path) for path in asked)]
+    return min(workers, len(pages)) if len(pages) > 1 else 0
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -115,3 +136,9 @@ def migrated_url(postgres: Server) -> Iterator[str]:
     name = postgres.create("migrated")
     yield postgres.url(name)
     postgres.drop(name)
+
+
+@pytest.fixture(scope="session")
+def renderer(pytestconfig: pytest.Config) -> Renderer:
+    """The renderer of the session's pages, which knows those that have been collected."""
+    return pytestconfig.stash[HANDBOOK].renderer

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ class _Found:
     text: str
 
 
-@dataclass
+@dataclass(eq=False)
 class Renderer:
     """Renders pages with the Markdown extensions of one mkdocs.yml.
 
@@ -126,6 +127,7 @@ class Renderer:
             entry["formatter"] = mark
         preprocessor._store = store_with_lines
 
+    @lru_cache(maxsize=256)  # noqa: B019 - there are few renderers, and each lives as long as its process
     def render(self, text: str) -> Rendering:
         """Render a page's text.
 

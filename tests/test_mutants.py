@@ -15,20 +15,12 @@ from mutants.book import Book
 from mutants.change import ChangeError, changed_lines, touches
 from mutants.examination import Examination, Finding, Verdict
 from mutants.mutant import Mutant, apply_all
+from mutants.mutation import mutants_of
 from mutants.order import Order
 from mutants.pool import Plan
 from mutants.reach import Reach
 from mutants.reviewed import LIST, outdated, read_reviews
 from mutants.trial import Result
-
-INSTALL = [
-    sys.executable,
-    "-ISB",
-    "requirements/install.py",
-    "--add",
-    "mutants",
-    str(Path(sys.executable).parent.parent),
-]
 
 GARDEN = """\
 import sys
@@ -100,16 +92,8 @@ reason = "Another one."
 """
 
 
-@pytest.fixture(scope="session", autouse=True)
-def operators() -> None:
-    """The packages that the command installs when it is first typed."""
-    subprocess.run(INSTALL, cwd=ROOT, check=True, capture_output=True)
-
-
 def changes(source: str) -> list[str]:
     """What the mutants of a source make of its lines."""
-    from mutants.mutation import mutants_of  # noqa: PLC0415 - not before the fixture has installed what it imports
-
     return [mutant.after for mutant in mutants_of("x.py", source.encode())]
 
 
@@ -148,8 +132,6 @@ def test_the_mutants_of_a_line(source: str, expected: list[str]) -> None:
 
 
 def test_mutants_are_named_apart_from_their_lines() -> None:
-    from mutants.mutation import mutants_of  # noqa: PLC0415 - see above
-
     source = "def f():\n    a(1)\n    a(1)\n"
     names = [mutant.id for mutant in mutants_of("x.py", source.encode())]
     assert names == [mutant.id for mutant in mutants_of("x.py", f"# moved\n\n{source}".encode())]
@@ -158,8 +140,6 @@ def test_mutants_are_named_apart_from_their_lines() -> None:
 
 
 def test_the_lines_of_a_statement_are_those_before_its_body() -> None:
-    from mutants.mutation import mutants_of  # noqa: PLC0415 - see above
-
     source = "if (\n    a\n):\n    # Why b.\n    b()\n\n\n@c\ndef d(e=1): f()\n"
     assert [(mutant.after, mutant.statement) for mutant in mutants_of("x.py", source.encode())] == [
         ("not (a)", (1, 3)),
@@ -292,8 +272,6 @@ def test_an_entry_of_the_reviewed_list_needs_a_reason(tmp_path: Path) -> None:
 
 
 def test_the_committed_list_names_mutants_that_are_made() -> None:
-    from mutants.mutation import mutants_of  # noqa: PLC0415 - see above
-
     reviews = read_reviews(ROOT)
     sources = Book(ROOT).sources
     files = {review.file for review in reviews.values()}

@@ -20,6 +20,7 @@ from mkdocs.structure.files import File
 from pymdownx.superfences import highlight_validator
 
 import verification
+from figures import Figures
 from versions import add_versions, in_words
 
 if TYPE_CHECKING:
@@ -91,13 +92,16 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 _proof = Proof({})
+_figures = Figures()
 _live = False
 
 
 def on_config(config: MkDocsConfig) -> None:
     """Read the proof, and have SuperFences put a mark below each block."""
-    global _proof  # noqa: PLW0603 - MkDocs calls functions of this module, which share what they know here
-    _proof = Proof.read(Path(config.config_file_path).parent / PROOF)
+    global _proof, _figures  # noqa: PLW0603 - MkDocs calls functions of this module, which share what they know here
+    project = Path(config.config_file_path).parent
+    _proof = Proof.read(project / PROOF)
+    _figures = Figures.read(project)
     fences = config.mdx_configs.setdefault("pymdownx.superfences", {}).setdefault("custom_fences", [])
     fences[:] = [fence for fence in fences if fence["name"] != "*"]
     fences.append({"name": "*", "class": "", "format": format_block, "validator": highlight_validator})
@@ -135,7 +139,8 @@ def marks_of(proof: Proof, page: str) -> dict[str, list[str]]:
 
 def on_files(files: Files, config: MkDocsConfig) -> None:
     """Add the page that lists every block."""
-    files.append(File.generated(config, VERIFICATION, content=verification.text(_proof.pages, _proof.postgresql)))
+    content = verification.text(_proof.pages, _proof.postgresql, _figures)
+    files.append(File.generated(config, VERIFICATION, content=content))
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
@@ -150,7 +155,7 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
     """Refuse a page with a block that is not proven, where the build is strict; let a served one follow the proof."""
     if page.file.src_uri == VERIFICATION:
         urls = {file.src_uri: file.url_relative_to(page.file) for file in files.documentation_pages()}
-        return verification.with_tables(html, _proof.pages, urls)
+        return verification.with_tables(html, _proof.pages, urls, _figures)
     if config.strict:
         _refuse_unproven(page)
     if not _live:

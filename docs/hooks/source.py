@@ -13,6 +13,7 @@ from urllib.parse import quote
 from mkdocs.utils import get_relative_url
 
 import verification
+from figures import Figures
 from proof import PROOF, VERIFICATION, Proof
 
 if TYPE_CHECKING:
@@ -39,8 +40,9 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 def _with_tables(markdown: str, config: MkDocsConfig, files: Files) -> str:
     """The page of all blocks, with links to the other pages' Markdown."""
-    proof = Proof.read(Path(config.config_file_path).parent / PROOF)
-    return verification.with_tables(markdown, proof.pages, {uri: uri for uri in files.src_uris})
+    project = Path(config.config_file_path).parent
+    urls = {uri: uri for uri in files.src_uris}
+    return verification.with_tables(markdown, Proof.read(project / PROOF).pages, urls, Figures.read(project))
 
 
 def on_post_page(output: str, page: Page, **_: Any) -> str:

@@ -6,9 +6,13 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+import figures
 from versions import counts_of
+
+if TYPE_CHECKING:
+    from figures import Figures
 
 Entry: TypeAlias = Mapping[str, Any]
 Pages: TypeAlias = Mapping[str, Sequence[Entry]]
@@ -21,6 +25,13 @@ TOTALS = "<!-- verification totals -->"
 NOT_RUN = "not run"
 # What the data for programs holds of a block: nothing that differs from run to run.
 PUBLISHED = ("id", "line", "kind", "status", "reason", "versions")
+# What is changed, and the heading of its table.
+SUBJECTS = {
+    "functions": "What fails when a function changes",
+    "errors": "What fails when an error changes",
+    "settings": "What fails when a setting changes",
+}
+SUBJECTS_TEXT = "The blocks that were the first to fail when it was changed, a place at a time:"
 STATUSES = {
     "passed": "did what the page says",
     "failed": "failed",
@@ -30,12 +41,13 @@ STATUSES = {
 }
 
 
-def text(pages: Pages, postgresql: str) -> str:
+def text(pages: Pages, postgresql: str, found: Figures = figures.NONE) -> str:
     """The page as Markdown, with a place for each table.
 
     Args:
         pages: what the proof holds of each page.
         postgresql: the version of the server.
+        found: what the pages notice.
     """
     lines = ["---", "title: Verification", "search:", "  exclude: true", "---", "", "# Verification", ""]
     lines += [totals(pages, postgresql), ""]
@@ -49,7 +61,11 @@ def text(pages: Pages, postgresql: str) -> str:
             "",
             TABLE.format(NOT_RUN) if not_run else "Every block that is code has run.",
             "",
+            *figures.text(found),
         ]
+    for kind, title in SUBJECTS.items():
+        if found.subjects(kind):
+            lines += [f"## {title}", "", SUBJECTS_TEXT, "", TABLE.format(kind), ""]
     for page in listed:
         lines += [f"## {page}", "", TABLE.format(page), ""]
     return "\n".join(lines)
@@ -82,18 +98,21 @@ def totals(pages: Pages, postgresql: str) -> str:
     return "\n".join(lines)
 
 
-def with_tables(html: str, pages: Pages, urls: Mapping[str, str]) -> str:
+def with_tables(html: str, pages: Pages, urls: Mapping[str, str], found: Figures) -> str:
     """The rendered page with its tables.
 
     Args:
         html: what Markdown made of `text`.
         pages: what the proof holds of each page.
         urls: the address of each page, seen from this one.
+        found: what the pages notice.
     """
 
     def table(match: re.Match[str]) -> str:
         if match[1] == NOT_RUN:
             return _not_run(pages, urls)
+        if match[1] in SUBJECTS:
+            return _subjects(match[1], pages, urls, found)
         return _blocks(pages[match[1]], urls.get(match[1], ""))
 
     return TABLE_PATTERN.sub(table, html)
@@ -147,6 +166,20 @@ def _not_run(pages: Pages, urls: Mapping[str, str]) -> str:
     return _table(("block", "line", "reason"), rows)
 
 
+def _subjects(kind: str, pages: Pages, urls: Mapping[str, str], found: Figures) -> str:
+    known = ids_of(pages)
+    rows = [
+        (f"<code>{escape(name)}</code>", figures.links(found.blocks(kind, name), urls, known))
+        for name in found.subjects(kind)
+    ]
+    return _table(("changed", "blocks that failed"), [row for row in rows if row[1]])
+
+
+def ids_of(pages: Pages) -> dict[str, set[str]]:
+    """The ids of each page's blocks that a reader sees."""
+    return {page: {entry["id"] for entry in entries} for page, entries in _listed(pages).items()}
+
+
 def _blocks(entries: Sequence[Entry], url: str) -> str:
     # The hashes, which no one reads and nothing compresses, stand in verification.json.
     rows = [(_link(entry, url), entry["line"], entry["kind"], entry["status"]) for entry in _visible(entries)]
@@ -161,6 +194,4 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 def _link(entry: Entry, url: str) -> str:
     """A link to the heading that a block stands under."""
-    heading = entry["id"].partition("[")[0] if "[" in entry["id"] else ""
-    fragment = f"#{heading}" if heading not in ("", "top") else ""
-    return f'<a href="{escape(url + fragment)}">{escape(entry["id"])}</a>'
+    return f'<a href="{escape(url + figures.anchor(entry["id"]))}">{escape(entry["id"])}</a>'

@@ -109,17 +109,18 @@ class Server:
         """Drop a database, and end what is still connected to it."""
         self._wait(self._drop(name))
 
-    def drop_all(self) -> None:
-        """Drop what this run's processes have made and not dropped."""
-        for name in self._wait(self._names()):
+    def drop_all(self, run: str | None = None) -> None:
+        """Drop what the processes of a run, this one unless it is named, have made and not dropped."""
+        for name in self._wait(self._names(run or self.run)):
             self.drop(name)
 
     def close(self) -> None:
-        """Close the connection for maintenance."""
+        """Close the connection for maintenance; it opens anew when it is needed, in a fork of this process too."""
         if self._admin is not None:
             self._wait(self._admin.close())
             self._admin = None
         self._runner.close()
+        self._runner = asyncio.Runner()
 
     def _wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return self._runner.run(coroutine)
@@ -140,9 +141,9 @@ class Server:
         # Without FORCE it waits five seconds for those that are still connected, and then refuses.
         await admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
-    async def _names(self) -> list[str]:
+    async def _names(self, run: str) -> list[str]:
         admin = await self._connection()
-        rows = await admin.fetch(r"SELECT datname FROM pg_database WHERE starts_with(datname, $1 || '_')", self.run)
+        rows = await admin.fetch(r"SELECT datname FROM pg_database WHERE starts_with(datname, $1 || '_')", run)
         return [row["datname"] for row in rows]
 
     def _template(self) -> str:
@@ -215,6 +216,19 @@ def serve(installation: Path | None = None) -> Iterator[Server]:
             if OWN_SERVER in environ:
                 chosen.drop_all()
             chosen.close()
+
+
+@contextmanager
+def serve_alone() -> Iterator[Server]:
+    """A throw-away server that no other process of the run uses."""
+    from src.db import server  # noqa: PLC0415
+
+    with server.throwaway() as own:
+        alone = Server(own.url("postgres"), own.scratch, own.environment, f"handbook_{uuid.uuid4().hex[:8]}")
+        try:
+            yield alone
+        finally:
+            alone.close()
 
 
 def _marker(environ: Mapping[str, str]) -> dict[str, str]:

@@ -16,9 +16,7 @@ from handbook.items import PROOF_PROPERTY, UPDATE_PROPERTY, BlockItem, PageFile
 from handbook.record import PROOF
 from handbook.rendering import Renderer
 from handbook.run import Status
-from handbook.suite import DOCS, HANDBOOK, Handbook, pages_of
-
-MOST_WORKERS = 8
+from handbook.suite import DOCS, HANDBOOK, Handbook, default_workers, pages_of
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,13 +29,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """With `-n auto`: twice the cores, since about half of the time is spent waiting for locks and other processes.
+    """With `-n auto`: the default of the handbook's programs.
 
     No more than there are pages, where only pages are asked for; and a single one needs no process beside this one.
     """
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
         return None
-    workers = min(2 * (os.cpu_count() or 1), MOST_WORKERS)
+    workers = default_workers()
     asked = [(config.invocation_params.dir / argument.partition("::")[0]).resolve() for argument in config.args]
     docs = config.rootpath / DOCS
     if not all(path.is_relative_to(docs) for path in asked):

@@ -86,6 +86,13 @@ class PageRun:
         self._uses_database = any(_uses_database(block) for block in blocks)
         self._uses_workspace = any(_uses_workspace(block) for block in blocks)
 
+    def open(self) -> None:
+        """Make what the page needs before its first block does."""
+        if self._uses_database:
+            _ = self.workspace.database_url
+        if self._uses_workspace:
+            _ = self.workspace.directory
+
     def reach(self, block: Block, evaluate: Callable[[Block], None]) -> Outcome:
         """Run the blocks of the page up to this one, those that have not run yet, and say what became of it.
 

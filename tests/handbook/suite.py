@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -25,6 +26,12 @@ from handbook.workspace import Workspace
 
 DOCS = "docs"
 CONFIGURATION = "mkdocs.yml"
+MOST_WORKERS = 8
+
+
+def default_workers() -> int:
+    """How many processes run pages: twice the cores, since half of a page's time it waits for locks and programs."""
+    return min(2 * (os.cpu_count() or 1), MOST_WORKERS)
 
 
 class PageDocument(Document):

@@ -109,6 +109,11 @@ class Workspace:
         return self.server.url(self.database)
 
     @property
+    def modules(self) -> Mapping[str, ModuleType]:
+        """The modules of the backend, and of the page's own files, that the page has imported."""
+        return self._modules
+
+    @property
     def runner(self) -> asyncio.Runner:
         """The event loop of the page's Python blocks."""
         if self._runner is None:

@@ -27,7 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--report", type=Path, default=reports.REPORT, help="the report (%(default)s)")
     parser.add_argument("--run-output", action="store_true", help="run the lies about output too, not compare them")
     parser.add_argument("--kinds", metavar="KIND,...", help="only these kinds of lies, as the report names them")
+    parser.add_argument("--record", action="store_true", help="write the figures that the handbook shows, of all pages")
     options = parser.parse_args(arguments)
+    if options.record and (options.pages != [Path(DOCS)] or options.changed or options.kinds):
+        parser.error("--record is for a run of every lie about all pages")
     project = Path.cwd()
     names = chosen(project, options.pages, options.changed)
     if not names:
@@ -42,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reports.write(project / options.report, done, {"seconds": round(time.monotonic() - start, 1)})
     say("", *reports.summary(done))
     say(f"{time.monotonic() - start:.0f} s; the report is {options.report}")
+    if options.record:
+        reports.record(project, done, read_proof(project / PROOF).get("postgresql", ""))
     bad = any(report.failure or reports.count(report)["survived"] for report in done)
     return FAILED if bad else 0
 

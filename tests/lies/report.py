@@ -6,9 +6,11 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from figures import LIES
 from lies.verdict import Fate, Verdict
 from lies.worker import PageReport
 
@@ -70,6 +72,26 @@ def write(path: Path, reports: Sequence[PageReport], extra: dict[str, Any]) -> N
     draft = path.with_suffix(f".{os.getpid()}")
     draft.write_text(json.dumps({**extra, "pages": pages}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     draft.replace(path)
+
+
+def record(project: Path, reports: Sequence[PageReport], postgresql: str) -> None:
+    """Write the figures that the handbook shows.
+
+    Args:
+        reports: those of all pages.
+        postgresql: the version of the server that the pages ran on.
+    """
+    total = sum(map(count, reports), Counter())
+    figures = {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "postgresql": postgresql,
+        "pages": len(reports),
+        "lies": total["lies"],
+        "caught": total["caught"],
+        "covered": total["..."],
+        "free": total["samples"],
+    }
+    (project / LIES).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
 def _entry(report: PageReport) -> dict[str, Any]:

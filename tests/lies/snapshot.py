@@ -72,11 +72,6 @@ class SpoiltError(Exception):
     """A lie has changed something of the server that cannot be put back."""
 
 
-def reopened(server: Server) -> Server:
-    """The same server without this process's connection and event loop, which a fork cannot share."""
-    return Server(server.address, server.scratch, server.environment, server.run)
-
-
 def cluster(server: Server) -> str:
     """What the server holds beside the databases of the run."""
     return str(fetch(server, CLUSTER, f"{server.run}%"))
@@ -151,13 +146,14 @@ def _processes(workspace: Workspace) -> bool:
 
 
 def still(workspace: Workspace) -> None:
-    """Close what a fork cannot share, and what opens anew when it is needed: `conn`, and the event loops."""
+    """Close what a fork cannot share, and what opens anew when it is needed: connections, and event loops."""
     connection = workspace.namespace.get("conn")
     if isinstance(connection, asyncpg.Connection) and not connection.is_closed():
         workspace.runner.run(connection.close())
     if workspace._runner is not None:
         workspace._runner.close()
         workspace._runner = None
+    workspace.server.close()
 
 
 @dataclass

@@ -29,7 +29,7 @@ from handbook.run import Outcome, PageRun, Status
 from handbook.workspace import PAGE, Workspace, kill_processes
 from lies.fork import Copy, WorkError
 from lies.lie import Lie
-from lies.snapshot import Snapshot, SpoiltError, reopened, still, unfit
+from lies.snapshot import Snapshot, SpoiltError, still, unfit
 from lies.verdict import Fate, Verdict
 
 # A block with a lie in it may take so many times as long as without, and so many seconds more; then it counts as one
@@ -114,19 +114,9 @@ class Attempt(PageRun):
         self.evaluate(block)
 
 
-class _Stage:
-    """A page's workspace, on a server whose connection can be given up and opened anew."""
-
-    def __init__(self, subject: Subject, server: Server) -> None:
-        self.server = server
-        name = "-".join(Path(subject.name).with_suffix("").parts)
-        self.workspace = Workspace(subject.project, lambda: self.server, subject.page.database, name)
-
-    def still(self) -> None:
-        """Give up what a fork cannot share."""
-        still(self.workspace)
-        self.server.close()
-        self.server = reopened(self.server)
+def _workspace(subject: Subject, server: Server) -> Workspace:
+    name = "-".join(Path(subject.name).with_suffix("").parts)
+    return Workspace(subject.project, lambda: server, subject.page.database, name)
 
 
 def observe(subject: Subject, server: Server) -> Course:
@@ -135,12 +125,12 @@ def observe(subject: Subject, server: Server) -> Course:
 
 
 def _observe(subject: Subject, server: Server) -> Course:
-    stage = _Stage(subject, reopened(server))
-    attempt = Attempt(subject.path, subject.page.blocks, stage.workspace)
+    workspace = _workspace(subject, server)
+    attempt = Attempt(subject.path, subject.page.blocks, workspace)
     course = Course()
     try:
         for number, block in enumerate(subject.blocks):
-            if number and unfit(stage.workspace) is None:
+            if number and unfit(workspace) is None:
                 course.fit.append(number)
             outcome = attempt.go(block)
             course.durations[block.id] = outcome.duration
@@ -149,7 +139,7 @@ def _observe(subject: Subject, server: Server) -> Course:
                 break
         course.printed = dict(attempt.printed)
     finally:
-        stage.workspace.close()
+        workspace.close()
     return course
 
 
@@ -165,9 +155,9 @@ def judge(subject: Subject, lies: Sequence[Lie], course: Course, avoid: set[int]
 
 
 def _judge(subject: Subject, lies: Sequence[Lie], course: Course, avoid: set[int], server: Server) -> Judgement:
-    stage = _Stage(subject, reopened(server))
+    workspace = _workspace(subject, server)
     blocks = subject.blocks
-    attempt = Attempt(subject.path, subject.page.blocks, stage.workspace)
+    attempt = Attempt(subject.path, subject.page.blocks, workspace)
     numbers = {block.id: number for number, block in enumerate(blocks)}
     places = [*_places(blocks, course, avoid), len(blocks)]
     judgement = Judgement()
@@ -180,7 +170,7 @@ def _judge(subject: Subject, lies: Sequence[Lie], course: Course, avoid: set[int
             if not any(waiting[index:]):
                 break
             if waiting[index]:
-                segment = _Segment(subject, stage, attempt, start, course)
+                segment = _Segment(subject, workspace, attempt, start, course)
                 segment.judge(waiting[index], judgement)
                 if judgement.spoilt:
                     judgement.left += [lie for later in waiting[index + 1 :] for lie in later]
@@ -194,7 +184,7 @@ def _judge(subject: Subject, lies: Sequence[Lie], course: Course, avoid: set[int
                     return judgement
     finally:
         with suppress(Exception):
-            stage.workspace.close()
+            workspace.close()
     return judgement
 
 
@@ -213,26 +203,26 @@ def _places(blocks: Sequence[Block], course: Course, avoid: set[int]) -> list[in
 class _Segment:
     """The lies about the blocks from one place to the next."""
 
-    def __init__(self, subject: Subject, stage: _Stage, attempt: Attempt, start: int, course: Course) -> None:
+    def __init__(self, subject: Subject, workspace: Workspace, attempt: Attempt, start: int, course: Course) -> None:
         self.subject = subject
-        self.stage = stage
+        self.workspace = workspace
         self.attempt = attempt
         self.start = start
         self.course = course
         self.blocks = subject.blocks
-        self.snapshot = Snapshot(stage.workspace, start)
+        self.snapshot = Snapshot(workspace, start)
 
     def judge(self, lies: Sequence[Lie], judgement: Judgement) -> None:
         """Tell each lie, and add what became of it; the page is then as it was."""
         if self.start:
-            reason = unfit(self.stage.workspace)
+            reason = unfit(self.workspace)
             if reason is not None:
                 judgement.unfaithful.add(self.start)
                 judgement.left += lies
                 return
-            still(self.stage.workspace)
+            still(self.workspace)
             self.snapshot.take()
-        self.stage.still()
+        still(self.workspace)
         verdicts: list[Verdict] = []
         furthest = self.start
         for index, lie in enumerate(lies):
@@ -298,7 +288,7 @@ class _Segment:
         return result
 
     def _run_here(self, blocks: list[Block], end: int) -> tuple[int, int, str] | str | None:
-        workspace = self.stage.workspace
+        workspace = self.workspace
         if self.start:
             try:
                 self.snapshot.restore_database()
@@ -319,7 +309,7 @@ class _Segment:
 
     def _leave(self) -> None:
         """End what the page has started, in this copy; what the snapshot puts back is left to it."""
-        workspace = self.stage.workspace
+        workspace = self.workspace
         for value in list(workspace.namespace.values()):
             if type(value) is asyncpg.Connection and not value.is_closed():
                 value.terminate()

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import time
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from handbook.database import Server
+from handbook.database import serve_alone
 from handbook.page import read, text_of
 from handbook.rendering import Renderer
 from lies.kinds import is_told, lies_of
@@ -58,19 +55,12 @@ class _Servers:
     """The worker's server, replaced where a lie has changed what cannot be put back."""
 
     def __init__(self) -> None:
-        self._entered = self._throwaway()
+        self._entered = serve_alone()
         self.server = self._entered.__enter__()
-
-    @contextmanager
-    def _throwaway(self) -> Iterator[Server]:
-        from src.db import server  # noqa: PLC0415 - where the harness imports it
-
-        with server.throwaway() as own:
-            yield Server(own.url("postgres"), own.scratch, own.environment, f"lies_{uuid.uuid4().hex[:8]}")
 
     def replace(self) -> None:
         self.close()
-        self._entered = self._throwaway()
+        self._entered = serve_alone()
         self.server = self._entered.__enter__()
 
     def close(self) -> None:

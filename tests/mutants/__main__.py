@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import src.db.migration_runner  # noqa: F401 - the server's template is made by it, in processes forked from this one
-from handbook.database import serve
+from handbook.database import serve, serve_alone
+from handbook.suite import default_workers
 from mutants.book import SOURCE, Book
 from mutants.change import ChangeError, changed_lines, touches
 from mutants.examination import Examination, Finding, Verdict
@@ -31,7 +32,7 @@ PASSED, FAILED, WRONG_USAGE = 0, 1, 2
 
 def main(arguments: Sequence[str]) -> int:
     """Run one examination and return the exit status: 0 passed, 1 not, 2 wrong usage."""
-    parsed = _parser().parse_args(arguments)
+    parsed = _parsed(arguments)
     # Leave in order, with what was found so far.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     project = Path.cwd()
@@ -51,15 +52,20 @@ def main(arguments: Sequence[str]) -> int:
     if not chosen:
         sys.stdout.write("No mutants: nothing there to change.\n")
         return PASSED
-    with serve() as server:
-        bench = Bench(book, server, parsed.limit)
-        pool = Pool(bench, parsed.workers)
-        reaches = _measured(bench, pool, keep)
+    with ExitStack() as stack:
+        # Each of several workers has a server of its own: a page can change more of it than its database.
+        workers = min(parsed.workers, len(book.pages))
+        servers = [stack.enter_context(serve_alone() if workers > 1 else serve()) for _ in range(workers)]
+        postgresql = servers[0].version
+        servers[0].close()
+        durations: dict[str, list[float]] = {}
+        pool = Pool([Bench(book, server, parsed.limit, durations) for server in servers])
+        reaches = _measured(book, pool, keep)
         failing = [reach.failure for reach in reaches.values() if reach.failure is not None]
         if failing:
             sys.stderr.write("These pages fail with the code as it is:\n" + "".join(f"  {text}\n" for text in failing))
             return FAILED
-        bench.durations = {name: reach.durations for name, reach in reaches.items()}
+        durations.update({name: reach.durations for name, reach in reaches.items()})
         findings = {} if parsed.again else keep.findings()
         progress = _Progress(keep, findings, len(chosen))
         examination = Examination(Order(book, reaches), pool, findings, progress.tell)
@@ -75,13 +81,15 @@ def main(arguments: Sequence[str]) -> int:
             )
     whole = changed is None and len(files) == len(book.sources)
     report.write(project / parsed.report)
+    if parsed.record:
+        report.record(postgresql)
     sys.stdout.writelines(f"{line}\n" for line in [*report.survivors_shown(), "", *report.table()])
     complaints = list(report.complaints(whole=whole))
     sys.stdout.writelines(f"{line}\n" for line in ["", *complaints] if complaints)
     return FAILED if complaints else PASSED
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m mutants",
         description="Change the backend in one place after another, and see whether the handbook notices.",
@@ -89,8 +97,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("files", nargs="*", metavar="FILE", help="files below backend/src (all of them)")
     parser.add_argument("--changed", metavar="BRANCH", help="only the lines that differ from where BRANCH was left")
     parser.add_argument("--suite", action="store_true", help="run the tests on what no page notices")
+    parser.add_argument("--record", action="store_true", help="write the figures that the handbook shows")
     parser.add_argument("--again", action="store_true", help="forget what earlier runs found")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes at a time")
+    parser.add_argument(
+        "--workers", type=int, default=default_workers(), metavar="N", help="processes at a time (%(default)s)"
+    )
     parser.add_argument(
         "--limit",
         type=float,
@@ -101,7 +112,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--report", type=Path, default=REPORT, metavar="PATH", help="where the report goes (%(default)s)"
     )
-    return parser
+    parsed = parser.parse_args(arguments)
+    if parsed.record and (parsed.files or parsed.changed):
+        parser.error("--record is for a run of every mutant")
+    return parsed
 
 
 def _files(book: Book, asked: Sequence[str]) -> list[str]:
@@ -121,7 +135,7 @@ def _files(book: Book, asked: Sequence[str]) -> list[str]:
     return [file for file in book.sources if not asked or file in files]
 
 
-def _measured(bench: Bench, pool: Pool, keep: Keep) -> dict[str, Reach]:
+def _measured(book: Book, pool: Pool, keep: Keep) -> dict[str, Reach]:
     """What each page reaches, measured anew where it or the code has changed."""
     reaches = keep.reaches()
 
@@ -130,10 +144,10 @@ def _measured(bench: Bench, pool: Pool, keep: Keep) -> dict[str, Reach]:
         if reaches[page].failure is not None:
             # Other programs may have kept the machine busy; what is wrong with the page is so the second time too.
             reaches[page] = yield Measurement(page)
-        _say(f"measuring what the pages execute: {len(reaches)} of {len(bench.book.pages)}")
+        _say(f"measuring what the pages execute: {len(reaches)} of {len(book.pages)}")
 
     try:
-        pool.carry_out([plan(page) for page in bench.book.pages if page not in reaches])
+        pool.carry_out([plan(page) for page in book.pages if page not in reaches])
     finally:
         keep.keep_reaches(reaches)
         _say("")

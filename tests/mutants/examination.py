@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
+from mutants.batch import Batch, Try
 from mutants.mutant import Mutant
 from mutants.order import Order, Turn
 from mutants.pool import Plan
 from mutants.trial import Result, Trial
 
 # Pages that a mutant is tried on alone, before it is tried together with others.
-ALONE = 4
+ALONE = 2
 # Mutants that are tried together.
-TOGETHER = 12
+TOGETHER = 30
+# Mutants of one batch, at most.
+BATCH = 24
+# Of the mutants of a function, one in so many goes first.
+SCOUTS = 5
 
 
 class Verdict(Enum):
@@ -76,8 +81,10 @@ class Examination:
         for mutant in mutants:
             if not self.order.pages(mutant):
                 self._found(mutant, Finding(Verdict.UNREACHED))
-        hopeful = (mutant for mutant in mutants if self._is_open(mutant) and self.order.is_hopeful(mutant))
-        self.pool.carry_out(map(self._alone, hopeful))
+        hopeful = [mutant for mutant in mutants if self._is_open(mutant) and self.order.is_hopeful(mutant)]
+        scouts, others = _scouts(hopeful)
+        self._run_alone(scouts)
+        self._run_alone(others)
         self.run_together([mutant for mutant in mutants if self._is_open(mutant)])
 
     def run_together(self, mutants: Sequence[Mutant], *, at_once: int = TOGETHER) -> None:
@@ -117,23 +124,30 @@ class Examination:
         self.order.learn(mutant, page)
         self._found(mutant, Finding(Verdict.KILLED, page, result.failed, result.line, result.summary))
 
-    def _alone(self, mutant: Mutant) -> Plan:
-        """Try the best pages for a mutant, each as far as it is of interest."""
-        tried = self._tried(mutant)
-        seen: set[str] = set()
+    def _run_alone(self, mutants: Sequence[Mutant]) -> None:
+        """Try the best pages for each of some mutants, each page as far as it is of interest."""
+        seen = {mutant.id: set(self._tried(mutant)) for mutant in mutants}
         for _ in range(ALONE):
-            # In the order as it is by now: other mutants of the function have been noticed somewhere meanwhile.
-            turn = next((t for t in self.order.turns(mutant) if t.page not in seen | tried), None)
-            if turn is None:
-                return
-            seen.add(turn.page)
-            result = yield Trial(turn.page, (mutant,), turn.last)
-            if result.failed is not None and result.failed < self._first(mutant, turn):
-                # Nothing has executed the change by then, as far as is known: was it the page itself?
-                result = yield Trial(turn.page, (mutant,), turn.last)
+            asked: dict[str, list[tuple[Mutant, Turn]]] = defaultdict(list)
+            for mutant in filter(self._is_open, mutants):
+                # In the order as it is by now: other mutants of the function have been noticed somewhere meanwhile.
+                turn = next((turn for turn in self.order.turns(mutant) if turn.page not in seen[mutant.id]), None)
+                if turn is not None:
+                    seen[mutant.id].add(turn.page)
+                    asked[turn.page].append((mutant, turn))
+            batches = [(page, batch) for page, turns in asked.items() for batch in _batches(turns)]
+            batches.sort(key=lambda one: -sum(turn.cost for _, turn in one[1]))
+            self.pool.carry_out(self._batch(page, batch) for page, batch in batches)
+
+    def _batch(self, page: str, turns: Sequence[tuple[Mutant, Turn]]) -> Plan:
+        results = yield Batch(page, tuple(Try(mutant, turn.start, turn.last) for mutant, turn in turns))
+        for (mutant, turn), found in zip(turns, results, strict=True):
+            result = found
+            # Without a result, or with one in a block that does not execute the change: was it the page itself?
+            if result is None or (result.failed is not None and result.failed < self._first(mutant, turn)):
+                result = yield Trial(page, (mutant,), turn.last)
             if result.failed is not None:
-                self._killed(mutant, turn.page, result)
-                return
+                self._killed(mutant, page, result)
 
     def _first(self, mutant: Mutant, turn: Turn) -> int:
         return self.order.reaches[turn.page].blocks_for(mutant)[0]
@@ -160,6 +174,24 @@ class Examination:
             middle = len(group) // 2
             yield from self._settle(page, group[:middle])
             yield from self._settle(page, group[middle:])
+
+
+def _scouts(mutants: Iterable[Mutant]) -> tuple[list[Mutant], list[Mutant]]:
+    """Some mutants of each function, which find out the pages that notice changes of it, and the others."""
+    found: tuple[list[Mutant], list[Mutant]] = ([], [])
+    counts: Counter[tuple[str, str]] = Counter()
+    for mutant in mutants:
+        function = (mutant.file, mutant.function)
+        found[counts[function] % SCOUTS > 0].append(mutant)
+        counts[function] += 1
+    return found
+
+
+def _batches(turns: list[tuple[Mutant, Turn]]) -> Iterator[list[tuple[Mutant, Turn]]]:
+    """Parts of what is asked of a page, for processes side by side; those that start at one block stay together."""
+    turns = sorted(turns, key=lambda one: (one[1].start, one[1].first))
+    size = -(-len(turns) // -(-len(turns) // BATCH))
+    return (turns[at : at + size] for at in range(0, len(turns), size))
 
 
 def _groups(mutants: Iterable[Mutant], size: int) -> Iterator[list[Mutant]]:

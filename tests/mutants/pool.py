@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any, Protocol, TypeAlias
 
-import psutil
-
+from mutants.orphans import adopt_orphans, kill_descendants
 from mutants.trial import Bench, Report
 
 # Seconds beyond its block's limit after which a process that has not ended the block itself is killed.
 GRACE = 10.0
-SUBREAPER = 36
-"""PR_SET_CHILD_SUBREAPER of Linux: orphans of a process's descendants become its own children."""
 
 
 class Job(Protocol):
@@ -30,10 +26,10 @@ class Job(Protocol):
     @property
     def page(self) -> str: ...
 
-    def make(self, bench: Bench, report: Report) -> Any:
+    def make(self, bench: Bench, report: Report, /) -> Any:
         """Do it in this process, and return its result."""
 
-    def killed(self, bench: Bench, block: int) -> Any:
+    def killed(self, bench: Bench, block: int, /) -> Any:
         """The result where the process had to be killed in a block."""
 
 
@@ -47,6 +43,7 @@ class JobError(Exception):
 
 @dataclass
 class _Running:
+    bench: Bench
     process: int
     plan: Plan
     job: Job
@@ -56,16 +53,14 @@ class _Running:
 
 
 class Pool:
-    """Processes that carry out jobs, so many at a time.
+    """Processes that carry out jobs, as many at a time as there are benches.
 
     Args:
-        bench: what the jobs are made with.
-        size: how many.
+        benches: what the jobs are made with, each by one job at a time.
     """
 
-    def __init__(self, bench: Bench, size: int) -> None:
-        self.bench = bench
-        self.size = size
+    def __init__(self, benches: Sequence[Bench]) -> None:
+        self._free = list(benches)
         self._running: list[_Running] = []
 
     def carry_out(self, plans: Iterable[Plan]) -> None:
@@ -74,7 +69,7 @@ class Pool:
         exhausted = False
         try:
             while not exhausted or self._running:
-                while not exhausted and len(self._running) < self.size:
+                while not exhausted and self._free:
                     plan = next(waiting, None)
                     exhausted = plan is None
                     if plan is not None:
@@ -90,17 +85,15 @@ class Pool:
             self._start(plan, plan.send(result))
 
     def _start(self, plan: Plan, job: Job) -> None:
+        bench = self._free.pop()
         reader, writer = Pipe(duplex=False)
         sys.stdout.flush()
         process = os.fork()
         if process == 0:
             reader.close()
-            _in_child(lambda: job.make(self.bench, lambda block: writer.send((block, None, None))), writer)
+            _in_child(lambda: job.make(bench, lambda block: writer.send((block, None, None))), writer)
         writer.close()
-        self._running.append(_Running(process, plan, job, reader, self._deadline(job, 0)))
-
-    def _deadline(self, job: Job, block: int) -> float:
-        return time.monotonic() + 2 * self.bench.limit(job.page, block) + GRACE
+        self._running.append(_Running(bench, process, plan, job, reader, _deadline(bench, job, 0)))
 
     def _attend(self) -> None:
         """Wait until a process says something, or has no time left."""
@@ -112,19 +105,19 @@ class Pool:
             if running.pipe in ready:
                 self._hear(running)
             elif time.monotonic() > running.deadline:
-                self._end(running, running.job.killed(self.bench, running.block))
+                self._end(running, running.job.killed(running.bench, running.block))
 
     def _hear(self, running: _Running) -> None:
         try:
             block, result, error = running.pipe.recv()
         except EOFError:
-            self._end(running, running.job.killed(self.bench, running.block))
+            self._end(running, running.job.killed(running.bench, running.block))
             return
         if error is not None:
             raise JobError(f"{running.job.page}: {error}")
         if block is not None:
             running.block = block
-            running.deadline = self._deadline(running.job, block)
+            running.deadline = _deadline(running.bench, running.job, block)
         else:
             self._end(running, result)
 
@@ -132,7 +125,12 @@ class Pool:
         self._running.remove(running)
         _kill(running.process)
         running.pipe.close()
+        self._free.append(running.bench)
         self._advance(running.plan, result)
+
+
+def _deadline(bench: Bench, job: Job, block: int) -> float:
+    return time.monotonic() + 2 * bench.limit(job.page, block) + GRACE
 
 
 def _in_child(make: Callable[[], Any], writer: Connection) -> None:
@@ -140,7 +138,7 @@ def _in_child(make: Callable[[], Any], writer: Connection) -> None:
     try:
         # A changed program may signal its whole group.
         os.setsid()
-        _adopt_orphans()
+        adopt_orphans()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         quiet = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):
@@ -149,30 +147,15 @@ def _in_child(make: Callable[[], Any], writer: Connection) -> None:
             result, error = make(), None
         except BaseException:
             result, error = None, traceback.format_exc()
-        _kill_descendants(os.getpid())
+        kill_descendants()
         writer.send((None, result, error))
     finally:
         os._exit(0)
 
 
-def _adopt_orphans() -> None:
-    """Become the parent of what this process's descendants leave behind, so that it can be found."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
-
-
-def _kill_descendants(process: int) -> None:
-    with suppress(psutil.NoSuchProcess):
-        while found := [p for p in psutil.Process(process).children(recursive=True) if p.status() != "zombie"]:
-            for descendant in found:
-                with suppress(psutil.NoSuchProcess):
-                    descendant.kill()
-            time.sleep(0.002)
-
-
 def _kill(process: int) -> None:
     """End a process of the pool and all that it started."""
-    _kill_descendants(process)
+    kill_descendants(process)
     with suppress(ProcessLookupError):
         os.kill(process, signal.SIGKILL)
     with suppress(ChildProcessError):

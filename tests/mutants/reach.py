@@ -10,14 +10,16 @@ import time
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import coverage
 import psutil
 
-from handbook.workspace import PAGE
+from handbook.workspace import PAGE, Workspace
+from lies.snapshot import unfit
 from mutants.book import SOURCE, Book
 from mutants.mutant import Mutant
 from mutants.trial import Bench, Report, attempts
@@ -33,6 +35,8 @@ DATA_FILE = "COVERAGE_FILE"
 OUTER = "COVERAGE_PROCESS_CONFIG"
 # Seconds for the processes that a page leaves running to end, and write down what they executed.
 FAREWELL = 3.0
+# A copy of a page's state is worth its trouble where so many seconds have passed since the one before.
+WORTH = 0.3
 
 
 @dataclass(frozen=True)
@@ -43,13 +47,33 @@ class Reach:
         text: the number of the page's text.
         durations: the seconds that each of its blocks took.
         lines: for each block, the lines that it executed, by the file's path below `backend/src`.
+        fit: the blocks above which the state of the page can be copied.
+        loaded: the block in which the page's own process has imported a file, by the file's path below `backend/src`.
         failure: what failed with the code as it is; None where the page passes.
     """
 
     text: str
     durations: list[float]
     lines: list[dict[str, list[int]]]
+    fit: list[int] = field(default_factory=list)
+    loaded: dict[str, int] = field(default_factory=dict)
     failure: str | None = None
+
+    @cached_property
+    def places(self) -> list[int]:
+        """The blocks above which it pays to copy the state of the page."""
+        places, since = [0], 0.0
+        for index, seconds in enumerate(self.durations):
+            if index in self.fit and since >= WORTH:
+                places.append(index)
+                since = 0.0
+            since += seconds
+        return places
+
+    def start(self, file: str, block: int) -> int:
+        """The last of the places down to a block at which a file of the backend can still change."""
+        bound = min(block, self.loaded.get(file, block))
+        return max(place for place in self.places if place <= bound)
 
     def blocks_for(self, mutant: Mutant) -> list[int]:
         """The blocks that execute the statement of a mutant."""
@@ -74,25 +98,31 @@ class Measurement:
         """Run the page in this process."""
         page = bench.book.pages[self.page]
         durations: list[float] = []
+        fit: list[int] = []
+        loaded: dict[str, int] = {}
         failure = None
         with tempfile.TemporaryDirectory() as directory, bench.page_run(page, {}) as page_run:
             recording = Recording(Path(directory))
             tries = attempts(bench, page, page_run, report)
             for index in range(len(page.blocks)):
+                if index and unfit(page_run.workspace) is None:
+                    fit.append(index)
                 with recording.block(index):
                     _, outcome = next(tries)
                 durations.append(outcome.duration)
+                for file in _imported(page_run.workspace):
+                    loaded.setdefault(file, index)
                 if outcome.failure is not None:
                     failure = f"{page.place(index)}: {outcome.failure.summary}"
                     break
             _say_farewell(str(page_run.workspace.directory))
             lines = [recording.lines(bench.book, index) for index in range(len(durations))]
-        return Reach(bench.book.text(page.name), durations, lines, failure)
+        return Reach(bench.book.text(page.name), durations, lines, fit, loaded, failure)
 
     def killed(self, bench: Bench, block: int) -> Reach:
         """The result where a block did not end."""
         page = bench.book.pages[self.page]
-        return Reach(bench.book.text(page.name), [], [], f"{page.place(block)}: did not end")
+        return Reach(bench.book.text(page.name), [], [], failure=f"{page.place(block)}: did not end")
 
 
 class Recording:
@@ -138,6 +168,14 @@ class Recording:
         return {name: sorted(lines) for name, lines in sorted(found.items())}
 
 
+def _imported(workspace: Workspace) -> Iterator[str]:
+    """The backend's files that a page's own process has imported."""
+    for module in workspace.modules.values():
+        _, inside, file = (module.__file__ or "").rpartition(f"/{SOURCE.as_posix()}/")
+        if inside:
+            yield file
+
+
 def _say_farewell(directory: str) -> None:
     """End the processes that a page has left running in such a way that they write down what they executed."""
     left = []
@@ -154,7 +192,7 @@ def _say_farewell(directory: str) -> None:
 def save(path: Path, backend: str, reaches: dict[str, Reach]) -> None:
     """Keep what was measured, for the next run."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    pages: dict[str, Any] = {name: vars(reach) for name, reach in reaches.items()}
+    pages: dict[str, Any] = {name: asdict(reach) for name, reach in reaches.items()}
     path.write_text(json.dumps({"backend": backend, "pages": pages}), encoding="utf-8")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,10 +12,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from figures import MUTANTS, code_number
 from mutants.book import Book
 from mutants.examination import Finding, Verdict
 from mutants.mutant import Mutant
 from mutants.reviewed import Review
+from src.config import SettingsError
+from src.db import errors
 
 REPORT = Path("build") / "mutants.json"
 # Of the mutants of a file that nobody has reviewed, so many per cent are killed at least.
@@ -22,6 +26,10 @@ STRICT = frozenset({"db/migration_runner.py"})
 STRICT_BOUND, BOUND = 100.0, 95.0
 # Of all mutants, so many per cent may be on the reviewed list.
 REVIEWED_BOUND = 5.0
+KINDS = ("functions", "errors", "settings")
+ERRORS = [name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Exception)]
+ERROR = re.compile(rf"\b(?:{'|'.join([*ERRORS, SettingsError.__name__])})\b")
+SETTING = re.compile(r"\b(?:DATABASE_URL|PLANTOPS_[A-Z_]+)\b")
 
 
 @dataclass(frozen=True)
@@ -143,22 +151,43 @@ class Report:
             "all": [self._entry(mutant) for mutant in self.mutants],
         }
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(".new")
-        draft.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        draft.replace(path)
+        write_json(path, report)
 
-    def _shown_in(self) -> dict[str, list[dict[str, str]]]:
-        """For each function and class, the blocks that fail when it changes."""
-        places: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    def record(self, postgresql: str) -> None:
+        """Write the figures that the handbook shows.
+
+        Args:
+            postgresql: the version of the server that the pages ran on.
+        """
+        total, killed, reviewed = (sum(column) for column in zip(*self.shares().values(), strict=True))
+        write_json(
+            self.book.project / MUTANTS,
+            {
+                "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+                "postgresql": postgresql,
+                "code": code_number(self.book.project),
+                "mutants": total,
+                "killed": killed,
+                "reviewed": reviewed,
+                "shown_in": self._shown_in(),
+            },
+        )
+
+    def _shown_in(self) -> dict[str, dict[str, dict[str, list[str]]]]:
+        """For each function, error and setting the blocks that failed when it was changed, by their pages."""
+        places: dict[str, dict[str, set[tuple[str, int]]]] = {kind: defaultdict(set) for kind in KINDS}
         for mutant in self.mutants:
             finding = self.findings[mutant.id]
-            if finding.verdict is Verdict.KILLED and mutant.function:
-                name = f"{mutant.file.removesuffix('.py').replace('/', '.')}.{mutant.function}"
-                places[f"src.{name}"].add((finding.page, self.book.pages[finding.page].blocks[finding.block].id))
-        return {
-            name: [{"page": page, "block": block} for page, block in sorted(found)]
-            for name, found in sorted(places.items())
-        }
+            if finding.verdict is Verdict.KILLED:
+                for kind, name in subjects(mutant):
+                    places[kind][name].add((finding.page, finding.block))
+        return {kind: {name: self._by_page(found) for name, found in sorted(places[kind].items())} for kind in KINDS}
+
+    def _by_page(self, places: set[tuple[str, int]]) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = defaultdict(list)
+        for page, block in sorted(places):
+            found[page].append(self.book.pages[page].blocks[block].id)
+        return dict(found)
 
     def _entry(self, mutant: Mutant) -> dict[str, Any]:
         finding = self.findings[mutant.id]
@@ -179,6 +208,26 @@ class Report:
         if self.tests is not None and mutant.id in self.tests:
             entry["test"] = self.tests[mutant.id]
         return entry
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a file, whole or not at all."""
+    draft = path.with_suffix(".new")
+    draft.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    draft.replace(path)
+
+
+def subjects(mutant: Mutant) -> Iterator[tuple[str, str]]:
+    """What a mutant changes: the kind and the name of its function, and of each error and setting that it touches."""
+    if mutant.function:
+        # A nested function is a part of the one that holds it.
+        parts = mutant.function.split(".")
+        name = ".".join(parts[: 2 if parts[0].lstrip("_")[:1].isupper() else 1])
+        yield "functions", f"src.{mutant.file.removesuffix('.py').removesuffix('/__init__').replace('/', '.')}.{name}"
+    for name in sorted({*ERROR.findall(mutant.before), *ERROR.findall(mutant.function)}):
+        yield "errors", name
+    for name in sorted(set(SETTING.findall(mutant.before))):
+        yield "settings", name
 
 
 def _too_few(what: str, killed: int, total: int, bound: float) -> Iterator[str]:

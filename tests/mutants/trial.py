@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from handbook import program, run
 from handbook.database import RUN, Server
@@ -42,23 +41,13 @@ class Result:
     seconds: float = 0.0
 
 
-class ChangedWorkspace(Workspace):
-    """A page's workspace whose copy of the backend has changes."""
-
-    changed: dict[str, bytes]
-
-    @property
-    def directory(self) -> Path:
-        """The scratch copy of the checkout; the changes are made when it is."""
-        fresh = self._directory is None
-        directory = super().directory
-        if fresh:
-            for file, content in self.changed.items():
-                target = directory / SOURCE / file
-                # Not written through: the copy may be a link to the checkout's own file.
-                target.unlink(missing_ok=True)
-                target.write_bytes(content)
-        return directory
+def write_changes(workspace: Workspace, changed: Mapping[str, bytes]) -> None:
+    """Change files of the backend in a page's scratch copy of the checkout."""
+    for file, content in changed.items():
+        target = workspace.directory / SOURCE / file
+        # Not written through: the copy may be a link to the checkout's own file.
+        target.unlink(missing_ok=True)
+        target.write_bytes(content)
 
 
 class TrialServer(Server):
@@ -75,7 +64,7 @@ class TrialServer(Server):
 
     def close(self) -> None:
         """Drop what the page's processes have made and left, and close the connection."""
-        Server(self.address, self.scratch, self.environment, self._inner).drop_all()
+        self.drop_all(self._inner)
         super().close()
 
 
@@ -101,10 +90,11 @@ class Bench:
         # With connections of its own: those of the process that this one was forked from are not its.
         server = TrialServer(self.server.address, self.server.scratch, self.server.environment, self.server.run)
         name = "-".join(page.path.relative_to(self.book.project / "docs").with_suffix("").parts)
-        workspace = ChangedWorkspace(self.book.project, lambda: server, page.page.database, name)
-        workspace.changed = changed
+        workspace = Workspace(self.book.project, lambda: server, page.page.database, name)
         page_run = PageRun(page.path, page.blocks, workspace)
         try:
+            if changed:
+                write_changes(workspace, changed)
             yield page_run
         finally:
             try:
@@ -163,9 +153,11 @@ class Trial:
         return Result(block, bench.book.pages[self.page].blocks[block].line, "did not end, or ended the whole run")
 
 
-def attempts(bench: Bench, page: TestedPage, page_run: PageRun, report: Report) -> Iterator[tuple[int, Outcome]]:
+def attempts(
+    bench: Bench, page: TestedPage, page_run: PageRun, report: Report, start: int = 0
+) -> Iterator[tuple[int, Outcome]]:
     """Run a page's blocks, one after the other; what is not asked for does not run."""
-    for index, block in enumerate(page.blocks):
+    for index, block in enumerate(page.blocks[start:], start):
         report(index)
         # The harness's own limit is for pages that a person writes; a changed program hangs often.
         program.TIME_LIMIT = run.TIME_LIMIT = bench.limit(page.name, index)  # type: ignore[attr-defined]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import subprocess
 import sys
@@ -14,9 +15,10 @@ from handbook.record import PROOF, read_proof
 from handbook.suite import DOCS, pages_of
 from lies import report as reports
 from lies.pool import judged
-from lies.worker import Choice, PageReport
+from lies.worker import EVERY, Choice, PageReport
 
 FAILED = 1
+RUN_WITH = ("backend/src", "tests/handbook", "tests/lies")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--report", type=Path, default=reports.REPORT, help="the report (%(default)s)")
     parser.add_argument("--run-output", action="store_true", help="run the lies about output too, not compare them")
     parser.add_argument("--kinds", metavar="KIND,...", help="only these kinds of lies, as the report names them")
+    parser.add_argument("--again", action="store_true", help="forget what earlier runs found")
     parser.add_argument("--record", action="store_true", help="write the figures that the handbook shows, of all pages")
     options = parser.parse_args(arguments)
     if options.record and (options.pages != [Path(DOCS)] or options.changed or options.kinds):
@@ -37,17 +40,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say("no page to tell lies about")
         return 0
     start = time.monotonic()
-    done: list[PageReport] = []
-    kinds = frozenset(options.kinds.split(",")) if options.kinds else None
-    for report in judged(project, names, options.workers, Choice(kinds, options.run_output)):
-        done.append(report)
-        tell(report)
+    choice = Choice(frozenset(options.kinds.split(",")) if options.kinds else None, options.run_output)
+    states = states_of(project, names)
+    done = {} if options.again or choice != EVERY else reports.kept(project / options.report, states)
+    if done:
+        say(f"{len(done)} pages are as they were when each of their lies was caught")
+    for report in judged(project, [name for name in names if name not in done], options.workers, choice):
+        done[report.name] = reports.entry_of(report, states[report.name])
+        tell(report, done[report.name])
         reports.write(project / options.report, done, {"seconds": round(time.monotonic() - start, 1)})
     say("", *reports.summary(done))
     say(f"{time.monotonic() - start:.0f} s; the report is {options.report}")
     if options.record:
         reports.record(project, done, read_proof(project / PROOF).get("postgresql", ""))
-    bad = any(report.failure or reports.count(report)["survived"] for report in done)
+    bad = any(entry["failure"] or reports.count(entry)["survived"] for entry in done.values())
     return FAILED if bad else 0
 
 
@@ -77,9 +83,19 @@ def _changed(project: Path, base: str) -> list[str]:
     return found.stdout.splitlines()
 
 
-def tell(report: PageReport) -> None:
+def states_of(project: Path, names: Sequence[str]) -> dict[str, str]:
+    """A number for the text of each page and for all that it is run with: the backend, the harness and this program."""
+    total = hashlib.sha256()
+    for directory in RUN_WITH:
+        for file in sorted((project / directory).rglob("*.py")):
+            total.update(f"{file.relative_to(project).as_posix()}\n".encode() + file.read_bytes())
+    pages = pages_of(project)
+    return {name: hashlib.sha256(total.digest() + pages[name].read_bytes()).hexdigest()[:16] for name in names}
+
+
+def tell(report: PageReport, entry: reports.Entry) -> None:
     """Print what became of the lies about a page, as soon as that is known."""
-    counts = reports.count(report)
+    counts = reports.count(entry)
     outcome = report.failure or f"{counts['lies']} lies, {counts['survived']} survived"
     say(f"{DOCS}/{report.name}: {outcome} ({report.seconds:.0f} s)")
     say(*(f"  {line}" for line in reports.survivors(report, Path(DOCS))))

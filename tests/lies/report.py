@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from figures import LIES
 from lies.verdict import Fate, Verdict
@@ -16,40 +16,48 @@ from lies.worker import PageReport
 
 REPORT = Path("build") / "lies.json"
 CAUGHT = (Fate.COMPARED, Fate.RUN, Fate.LINTED)
+DOTS = ("within lines", "for lines")
 COLUMNS = ("lies", "caught", "...", "samples", "survived")
 WIDTHS = (48, 7, 8, 6, 9, 10)
 
 
-def summary(reports: Sequence[PageReport]) -> list[str]:
+Entry: TypeAlias = Mapping[str, Any]
+"""What the report says of a page."""
+
+
+def summary(entries: Mapping[str, Entry]) -> list[str]:
     """The table: for each page how many lies there are, and what became of them."""
     lines = [_row("page", *COLUMNS)]
-    total: Counter[str] = Counter()
-    for report in sorted(reports, key=lambda report: report.name):
-        counts = count(report)
-        total += counts
-        lines.append(_row(report.name, *(counts[name] for name in COLUMNS)))
+    for name, entry in sorted(entries.items()):
+        counts = count(entry)
+        lines.append(_row(name, *(counts[column] for column in COLUMNS)))
+    total = _total(entries)
     lines.append(_row("all", *(total[name] for name in COLUMNS)))
-    within, whole = (sum(report.dots[place] for report in reports) for place in (0, 1))
-    judged = total["caught"] + total["survived"]
-    share = f"{100 * total['caught'] / judged:.2f} %" if judged else "none"
+    within, whole = (sum(entry["dots"][place] for entry in entries.values()) for place in DOTS)
+    told = total["caught"] + total["survived"]
+    share = f"{100 * total['caught'] / told:.2f} %" if told else "none"
     lines += [
         "",
-        f"{share} of {judged} lies caught; ... stands {within} times within a line and {whole} times for lines",
+        f"{share} of {told} lies caught; ... stands {within} times within a line and {whole} times for lines",
     ]
     return lines
 
 
-def count(report: PageReport) -> Counter[str]:
+def count(entry: Entry) -> Counter[str]:
     """How many lies about a page there are, and what became of them."""
-    fates = Counter(verdict.fate for verdict in report.verdicts)
+    fates = entry["fates"]
     counts = (
-        len(report.verdicts),
-        sum(fates[fate] for fate in CAUGHT),
-        fates[Fate.COVERED],
-        fates[Fate.FREE],
-        fates[Fate.SURVIVED],
+        entry["lies"],
+        sum(fates[fate.value] for fate in CAUGHT),
+        fates[Fate.COVERED.value],
+        fates[Fate.FREE.value],
+        fates[Fate.SURVIVED.value],
     )
     return Counter(dict(zip(COLUMNS, counts, strict=True)))
+
+
+def _total(entries: Mapping[str, Entry]) -> Counter[str]:
+    return sum(map(count, entries.values()), Counter())
 
 
 def survivors(report: PageReport, docs: Path) -> Iterator[str]:
@@ -60,32 +68,50 @@ def survivors(report: PageReport, docs: Path) -> Iterator[str]:
             yield from (f"    {line}" for line in verdict.lie.difference)
 
 
-def write(path: Path, reports: Sequence[PageReport], extra: dict[str, Any]) -> None:
+def write(path: Path, entries: Mapping[str, Entry], extra: dict[str, Any]) -> None:
     """Write what became of the lies, page by page.
 
     Args:
         path: the file.
         extra: what the file says beside the pages.
     """
-    pages = {report.name: _entry(report) for report in sorted(reports, key=lambda report: report.name)}
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(f".{os.getpid()}")
+    pages = dict(sorted(entries.items()))
     draft.write_text(json.dumps({**extra, "pages": pages}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     draft.replace(path)
 
 
-def record(project: Path, reports: Sequence[PageReport], postgresql: str) -> None:
+def kept(path: Path, states: Mapping[str, str]) -> dict[str, Entry]:
+    """What an earlier run has found of pages that are as they were, and that noticed every lie.
+
+    Args:
+        path: the report of that run.
+        states: the number of each page's text and of what it is run with, as they are now.
+    """
+    try:
+        pages = json.loads(path.read_text(encoding="utf-8"))["pages"]
+    except (OSError, ValueError, KeyError):
+        return {}
+    return {
+        name: entry
+        for name, entry in pages.items()
+        if entry.get("state") == states.get(name, "") and not entry["failure"] and not count(entry)["survived"]
+    }
+
+
+def record(project: Path, entries: Mapping[str, Entry], postgresql: str) -> None:
     """Write the figures that the handbook shows.
 
     Args:
-        reports: those of all pages.
+        entries: those of all pages.
         postgresql: the version of the server that the pages ran on.
     """
-    total = sum(map(count, reports), Counter())
+    total = _total(entries)
     figures = {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "postgresql": postgresql,
-        "pages": len(reports),
+        "pages": len(entries),
         "lies": total["lies"],
         "caught": total["caught"],
         "covered": total["..."],
@@ -94,12 +120,19 @@ def record(project: Path, reports: Sequence[PageReport], postgresql: str) -> Non
     (project / LIES).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
-def _entry(report: PageReport) -> dict[str, Any]:
+def entry_of(report: PageReport, state: str) -> Entry:
+    """What the report says of a page.
+
+    Args:
+        report: what became of the lies about it.
+        state: the number of its text and of what it is run with.
+    """
     fates = Counter(verdict.fate.value for verdict in report.verdicts)
     return {
+        "state": state,
         "lies": len(report.verdicts),
         "fates": {fate.value: fates[fate.value] for fate in Fate},
-        "dots": {"within lines": report.dots[0], "for lines": report.dots[1]},
+        "dots": dict(zip(DOTS, report.dots, strict=True)),
         "blocks not told": report.untold,
         "seconds": round(report.seconds, 1),
         "failure": report.failure,

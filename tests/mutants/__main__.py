@@ -55,11 +55,12 @@ def main(arguments: Sequence[str]) -> int:
     with ExitStack() as stack:
         # Each of several workers has a server of its own: a page can change more of it than its database.
         workers = min(parsed.workers, len(book.pages))
-        servers = [stack.enter_context(serve_alone() if workers > 1 else serve()) for _ in range(workers)]
-        postgresql = servers[0].version
-        servers[0].close()
+        start = serve_alone if workers > 1 else serve
         durations: dict[str, list[float]] = {}
-        pool = Pool([Bench(book, server, parsed.limit, durations) for server in servers])
+        benches = [stack.enter_context(Bench(book, start, parsed.limit, durations)) for _ in range(workers)]
+        postgresql = benches[0].server.version
+        benches[0].server.close()
+        pool = Pool(benches)
         reaches = _measured(book, pool, keep)
         failing = [reach.failure for reach in reaches.values() if reach.failure is not None]
         if failing:

@@ -50,6 +50,7 @@ class _Running:
     pipe: Connection
     deadline: float
     block: int = 0
+    again: bool = False
 
 
 class Pool:
@@ -84,7 +85,7 @@ class Pool:
         with suppress(StopIteration):
             self._start(plan, plan.send(result))
 
-    def _start(self, plan: Plan, job: Job) -> None:
+    def _start(self, plan: Plan, job: Job, *, again: bool = False) -> None:
         bench = self._free.pop()
         reader, writer = Pipe(duplex=False)
         sys.stdout.flush()
@@ -93,7 +94,7 @@ class Pool:
             reader.close()
             _in_child(lambda: job.make(bench, lambda block: writer.send((block, None, None))), writer)
         writer.close()
-        self._running.append(_Running(bench, process, plan, job, reader, _deadline(bench, job, 0)))
+        self._running.append(_Running(bench, process, plan, job, reader, _deadline(bench, job, 0), again=again))
 
     def _attend(self) -> None:
         """Wait until a process says something, or has no time left."""
@@ -113,20 +114,26 @@ class Pool:
         except EOFError:
             self._end(running, running.job.killed(running.bench, running.block))
             return
-        if error is not None:
-            raise JobError(f"{running.job.page}: {error}")
         if block is not None:
             running.block = block
             running.deadline = _deadline(running.bench, running.job, block)
         else:
-            self._end(running, result)
+            self._end(running, result, error)
 
-    def _end(self, running: _Running, result: Any) -> None:
+    def _end(self, running: _Running, result: Any, error: str | None = None) -> None:
         self._running.remove(running)
         _kill(running.process)
         running.pipe.close()
         self._free.append(running.bench)
-        self._advance(running.plan, result)
+        if running.bench.mend():
+            if error is not None:
+                raise JobError(f"{running.job.page}: {error}")
+            self._advance(running.plan, result)
+        elif running.again:
+            self._advance(running.plan, running.job.killed(running.bench, running.block))
+        else:
+            # Another job may have been the one that ended this one's server.
+            self._start(running.plan, running.job, again=True)
 
 
 def _deadline(bench: Bench, job: Job, block: int) -> float:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Self
+
+import asyncpg
 
 from handbook import program, run
 from handbook.database import RUN, Server
 from handbook.run import Outcome, PageRun
 from handbook.workspace import Workspace
+from lies.snapshot import cluster
 from mutants.book import SOURCE, Book, TestedPage
 from mutants.mutant import Mutant, apply_all
+from src.db.server import ServerError
 
 # Seconds that a block may take: these, and so many times what it took with the code as it is.
 LEAST_LIMIT = 5.0
@@ -70,19 +75,48 @@ class TrialServer(Server):
 
 @dataclass
 class Bench:
-    """Where trials are made: a checkout's handbook on a server of its run.
+    """Where trials are made, one at a time: a checkout's handbook on a server.
 
     Args:
         book: the handbook.
-        server: the server, as the first process of the run knows it.
+        serve: starts a server.
         least_limit: how many seconds every block may take.
         durations: how many seconds each block of a page takes with the code as it is.
     """
 
     book: Book
-    server: Server
+    serve: Callable[[], AbstractContextManager[Server]]
     least_limit: float = LEAST_LIMIT
     durations: dict[str, list[float]] = field(default_factory=dict)
+    server: Server = field(init=False)
+    _cluster: str = ""
+    _open: ExitStack = field(default_factory=ExitStack)
+
+    def __enter__(self) -> Self:
+        self.server = self._open.enter_context(self.serve())
+        self._cluster = cluster(self.server)
+        self.server.close()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def mend(self) -> bool:
+        """Start another server where this one is gone or holds what it did not; say whether it was there still.
+
+        A changed backend can stop the server, or delete its files; and a page that is broken off can leave a role.
+        """
+        try:
+            now = cluster(self.server)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            now = None
+        finally:
+            self.server.close()
+        if now != self._cluster:
+            with suppress(OSError, ServerError):
+                self._open.close()
+            self.__enter__()
+        return now is not None
 
     @contextmanager
     def page_run(self, page: TestedPage, changed: dict[str, bytes]) -> Iterator[PageRun]:
@@ -106,10 +140,6 @@ class Bench:
         """How many seconds a block may take."""
         known = self.durations.get(page)
         return self.least_limit + LIMIT_FACTOR * known[index] if known else program.TIME_LIMIT
-
-    def limit_of_page(self, page: str) -> float:
-        """How many seconds the blocks of a page may take together."""
-        return sum(self.limit(page, index) for index in range(len(self.book.pages[page].blocks)))
 
 
 @dataclass(frozen=True)

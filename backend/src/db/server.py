@@ -33,6 +33,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -309,8 +310,11 @@ def _kill_marked(run: Path) -> None:
     import psutil  # noqa: PLC0415 - needed at the end only, and never by those who merely use a server
 
     def marked() -> list[psutil.Process]:
-        found = psutil.process_iter(["environ"])
-        return [process for process in found if (process.info["environ"] or {}).get(MARKER) == str(run)]
+        # Looked up, not compared: a comparison the wrong way round would find every other process of the machine.
+        by_mark: defaultdict[str | None, list[psutil.Process]] = defaultdict(list)
+        for process in psutil.process_iter(["environ"]):
+            by_mark[(process.info["environ"] or {}).get(MARKER)].append(process)
+        return by_mark[str(run)]
 
     while processes := [process for process in marked() if process.pid != os.getpid()]:
         for process in processes:

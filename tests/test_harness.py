@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from handbook.database import Server
+from handbook.record import stale_pages
 from inner import Project, Run
 from proof import block_key
 
@@ -271,6 +272,29 @@ def test_a_run_of_one_block_keeps_what_is_proven_of_the_others(project: Project)
     after = proof_of(project)
     assert [entry["id"] for entry in after["bad.md"]] == [entry["id"] for entry in before["bad.md"]]
     assert after["good.md"] == before["good.md"]
+
+
+def test_what_did_not_run_as_it_is_stays_stale(tmp_path: Path) -> None:
+    project = Project(tmp_path / "project")
+    pages = {name: project.docs / name for name in ("one.md", "other.md", "text.md")}
+    project.write("one.md", '```python\na = 1\n```\n\n```python\nprint(a)\n```\n\n```text title="Output"\n1\n```\n')
+    project.write("other.md", "```python\nb = 2\n```\n")
+    project.write("text.md", "Nothing runs here.\n")
+
+    def stale() -> list[str]:
+        return [file.name for file in stale_pages(project.directory, pages)]
+
+    assert stale() == ["one.md", "other.md", "text.md"]
+    assert project.pytest("docs/one.md::top[1]").status == 0
+    assert stale() == ["one.md", "other.md"]
+    assert project.pytest("docs/one.md").status == 0
+    assert stale() == ["other.md"]
+    assert project.pytest().status == 0
+    assert stale() == []
+    for page in pages.values():
+        page.write_text(f"{page.read_text()}\nAnd more.\n")
+    assert project.pytest("docs/other.md").status == 0
+    assert stale() == ["one.md"]
 
 
 def test_the_proof_forgets_blocks_and_pages_that_are_gone(project: Project) -> None:

@@ -60,17 +60,25 @@ class Record:
         """
         path = self.project / self.proof
         before = read_proof(path)
-        texts = {name: _digest(file) for name, file in sorted(pages.items())}
-        entries = {}
-        for name, text in texts.items():
-            known = before.get("pages", {}).get(name, [])
-            changed = name in self.pages or before.get("texts", {}).get(name) != text
-            entries[name] = _merge(read(pages[name]), known, self.pages.get(name, {})) if changed else known
+        backend = backend_digest(self.project)
+        states, entries = {}, {}
+        for name, file in sorted(pages.items()):
+            known, ran = before.get("pages", {}).get(name, []), self.pages.get(name, {})
+            # What a page was when it last ran whole; a run of one of its blocks, or of another page, leaves that alone.
+            states[name] = before.get("states", {}).get(name)
+            state = _state(file, backend)
+            if not ran and states[name] == state:
+                entries[name] = known
+                continue
+            page = read(file)
+            entries[name] = _merge(page, known, ran)
+            if ids_of(page) <= ran.keys():
+                states[name] = state
         proof = {
             "postgresql": postgresql or before.get("postgresql"),
             "commit": _commit(self.project),
-            "backend": backend_digest(self.project),
-            "texts": texts,
+            "backend": backend,
+            "states": states,
             "pages": entries,
         }
         path.parent.mkdir(exist_ok=True)
@@ -97,14 +105,14 @@ def stale_pages(project: Path, pages: Mapping[str, Path]) -> list[Path]:
         pages: the files of its pages, by their paths below docs.
     """
     proof = read_proof(project / PROOF)
-    if proof.get("backend") != backend_digest(project):
-        return list(pages.values())
-    texts = proof.get("texts", {})
+    backend = backend_digest(project)
+    states = proof.get("states", {})
     unsettled = {"failed", "not reached"}
     return [
         file
         for name, file in pages.items()
-        if texts.get(name) != _digest(file) or any(e["status"] in unsettled for e in proof["pages"].get(name, []))
+        if states.get(name) != _state(file, backend)
+        or any(entry["status"] in unsettled for entry in proof["pages"].get(name, []))
     ]
 
 
@@ -118,14 +126,18 @@ def backend_digest(project: Path) -> str:
     return digest.hexdigest()
 
 
+def _state(page: Path, backend: str) -> str:
+    """A number for the text of a page and the backend that its blocks run against."""
+    return hashlib.sha256(f"{backend}\n{_digest(page)}".encode()).hexdigest()
+
+
 def _digest(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _merge(page: Page, before: list[dict[str, Any]], now: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """A page's entries: this run's, an earlier run's where this one has none, and the blocks that are only shown."""
-    ids = {block.id for block in page if block.id}
-    ids |= {f"{block.id}-output" for block in page if block.output is not None}
+    ids = ids_of(page)
     entries = {entry["id"]: entry for entry in before if entry["id"] in ids} | now
     shown = [
         _entry(block.fence, Kind.SHOWN, f"line-{block.line}") | {"status": SHOWN, "reason": None, "hidden": False}
@@ -133,6 +145,13 @@ def _merge(page: Page, before: list[dict[str, Any]], now: dict[str, dict[str, An
         if block.kind is Kind.SHOWN
     ]
     return sorted([*entries.values(), *shown], key=lambda entry: (entry["line"], entry["id"]))
+
+
+def ids_of(page: Page) -> set[str]:
+    """The ids that a page's blocks, and their expected outputs, have in the proof."""
+    return {block.id for block in page if block.id} | {
+        f"{block.id}-output" for block in page if block.output is not None
+    }
 
 
 def problem_entry(problem: Problem) -> dict[str, Any]:

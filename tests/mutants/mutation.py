@@ -34,7 +34,7 @@ DECLARING_CALLS = frozenset({"TypeVar", "cast"})
 DECLARING_TYPES = frozenset({"TypeAlias"})
 # Calls whose arguments cannot be anything else: None in their place is a TypeError.
 TYPED_CALLS = frozenset({"isinstance", "len"})
-EXCLUDED = re.compile(r"#\s*pragma: no cover")
+EXCLUDED = re.compile(r"#\s*pragma: no (cover|mutate)")
 WORD = re.compile(r"[A-Za-z]")
 NONE = "None"
 

@@ -232,7 +232,7 @@ def _lock(path: Path, operation: int) -> int:
     """Open a file, lock it and return its descriptor; the lock lasts until every copy of that is closed."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(descriptor, operation)
+        fcntl.flock(descriptor, operation)  # pragma: no mutate - without it `_sweep` deletes what others use
     except BaseException:
         os.close(descriptor)
         raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 
 
@@ -29,9 +28,8 @@ def open_listener(host: str, port: int) -> socket.socket:
     except OSError as error:
         if listener is not None:
             listener.close()
-        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
         problem = (
-            f"Cannot listen on {host}, port {port}: {reason}. Stop the program that uses this address, or set "
+            f"Cannot listen on {host}, port {port}: {error.strerror}. Stop the program that uses this address, or set "
             "PLANTOPS_HOST or PLANTOPS_PORT to another one."
         )
         raise ListenerError(problem) from error

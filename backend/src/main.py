@@ -33,9 +33,10 @@ from src.db.server import ServerError, database_server
 from src.listener import ListenerError, open_listener
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+SHUTDOWN_SECONDS = 5
+"""How long a backend that was told to stop waits for the requests that it is answering."""
 
 _EXPLAINED = (MigrationError, SettingsError, ServerError, ListenerError)
-_SHUTDOWN_SECONDS = 5
 
 logger = logging.getLogger("src.main")
 
@@ -94,7 +95,7 @@ class PlainStartupFailure:
                 message = {**message, "message": ""}
             await send(message)
 
-        await self.app(scope, receive, send_plain if scope["type"] == "lifespan" else send)
+        await self.app(scope, receive, send_plain)
 
 
 app = Starlette(
@@ -145,7 +146,7 @@ def _serve(settings: Settings, arguments: list[str]) -> int:
             ws="none",
             lifespan="on",
             log_config=None,
-            timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         )
         with contextlib.suppress(asyncio.CancelledError):  # a signal during the start-up
             _Server(config).run(sockets=[listener])
@@ -158,7 +159,7 @@ def main(arguments: list[str]) -> int:
     Args:
         arguments: Nothing, or the descriptors of the listener and of the locked file for the process id.
     """
-    logging.basicConfig(format=LOG_FORMAT, level=logging.INFO)
+    logging.basicConfig(format=LOG_FORMAT)
     # Uvicorn passes on the signals that it has handled; the default action would end the process as if killed.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _exit)

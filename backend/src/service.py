@@ -24,8 +24,10 @@ from typing import Any
 from src.config import Settings, SettingsError
 from src.listener import ListenerError, open_listener
 
+STOP_SECONDS = 10.0
+"""How long a backend that was told to stop may take; after that it is killed."""
+
 _BACKEND = Path(__file__).resolve().parents[1]
-_STOP_SECONDS = 10.0
 _PAUSE = 0.01
 _RECORD = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (?P<level>[A-Z]+) (?P<logger>[\w.]+): (?P<message>.*)")
 
@@ -106,7 +108,7 @@ def _locked(descriptor: int) -> bool:
 
 def _stop(pid_file: int) -> bool:
     """Stop the backend that holds the lock on its file, take the lock, and return whether there was one."""
-    deadline = time.monotonic() + _STOP_SECONDS
+    deadline = time.monotonic() + STOP_SECONDS
     number = signal.SIGTERM
     signalled = None
     ran = False
@@ -127,15 +129,15 @@ def _follow(settings: Settings, process: subprocess.Popen[bytes], log: Path) -> 
     """Show what a starting backend reports about migrations, until it is ready or has ended."""
     with log.open() as lines:
         report = _Report(lines)
-        while not (schema := _ask(settings)):
-            if process.poll() is not None:
-                report.advance()
+        while True:
+            schema, status = _ask(settings), process.poll()
+            report.advance()  # after both: what was logged before either is shown
+            if schema:
+                break
+            if status is not None:
                 report.fail()
-            report.advance()
             time.sleep(_PAUSE)
-        report.advance()
-    shown = "\n".join(report.shown)
-    hidden = [version for version in schema["applied"] if f"{version}_" not in shown]
+    hidden = [version for version in schema["applied"] if not any(f"{version}_" in line for line in report.shown)]
     for version in hidden:  # the log level leaves out what the runner says
         sys.stdout.write(f"Applied {version}\n")
     if not schema["applied"]:
@@ -159,7 +161,7 @@ class _Report:
             self._text.append(line)
             record = _RECORD.match(line)
             if record:
-                failure = record["level"] in {"ERROR", "CRITICAL"} and record["logger"].startswith("src.")
+                failure = record["level"] == "ERROR" and record["logger"].startswith("src.")
                 self._failed = self._failed or failure
                 self._showing = failure or record["logger"].startswith("src.db.")
             if self._showing:
@@ -181,10 +183,10 @@ def _ask(settings: Settings) -> dict[str, Any] | None:
     try:
         with socket.create_connection((settings.host, settings.port), timeout=1.0) as connection:
             connection.sendall(b"GET /api/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-            answer = b"".join(iter(lambda: connection.recv(4096), b""))
+            with connection.makefile("rb") as answer:
+                head, _, body = answer.read().partition(b"\r\n\r\n")
     except OSError:
         return None
-    head, _, body = answer.partition(b"\r\n\r\n")
     return json.loads(body) if head.startswith(b"HTTP/1.1 200 ") else None
 
 

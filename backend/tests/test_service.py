@@ -195,7 +195,7 @@ def test_spares_a_stranger_that_has_the_backends_number_now(command: Command, da
 
 
 def test_kills_a_backend_that_does_not_stop(data: Path, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "_STOP_SECONDS", 0.3)
+    monkeypatch.setattr(service, "STOP_SECONDS", 0.3)
     data.mkdir()
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(data / "backend.pid")], stdout=subprocess.PIPE, text=True

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -162,7 +163,7 @@ class Workspace:
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Make this page's directory, modules, variables and logging those of the process, for one block.
+        """Make this page's directory, modules, variables, logging and signals those of the process, for one block.
 
         Each page imports the backend from its own workspace, so that a file which the page writes is what it imports.
         """
@@ -172,6 +173,7 @@ class Workspace:
         root = logging.getLogger()
         handlers, root.handlers[:] = root.handlers[:], self._handlers
         level = root.level
+        signals = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         sys.modules.update(self._modules)
         sys.path.insert(0, backend)
         variables = {PAGE: str(self.directory), **(self.variables() if self.database else {}), **self._changes}
@@ -189,6 +191,8 @@ class Workspace:
             sys.path[:] = path
             self._handlers, root.handlers[:] = root.handlers[:], handlers
             root.setLevel(level)
+            for number, handler in signals.items():
+                signal.signal(number, handler)
             self._modules = self._pop_modules(names)
             sys.modules.update(outside)
             self._has_processes |= _processes.count > processes

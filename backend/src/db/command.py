@@ -24,7 +24,7 @@ from .migration_file import MIGRATIONS_DIRECTORY
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-DONE, FAILED, WRONG_USAGE = 0, 1, 2
+FAILED, WRONG_USAGE = 1, 2
 
 
 class Refusal(Exception):  # noqa: N818 - what it says is no fault of the program

@@ -47,7 +47,7 @@ def _seal(path: Path, sealed: Mapping[str, str]) -> dict[str, str]:
     """Return the digest of a file by its name, or nothing where it is sealed already."""
     digest = checksums.digest(path)
     if path.name not in sealed:
-        if UNFINISHED in path.read_text("utf-8", "replace"):
+        if UNFINISHED.encode() in path.read_bytes():
             raise Refusal(f"{path.name} is still the template. Write its statements; nothing is sealed.")
         with loaded(path):
             return {path.name: digest}

@@ -42,7 +42,7 @@ async def _applied(database_url: str) -> dict[str, datetime | None]:
     conn = await connect(database_url, application_name="plantops-status", statement_cache_size=0)
     try:
         # In one transaction, because a pooler may give each its own connection to the server.
-        async with conn.transaction(readonly=True):
+        async with conn.transaction():
             if not await conn.fetchval(_EXISTS):
                 return {}
             return {row["version"]: row["applied_at"] for row in await conn.fetch(_HISTORY)}
@@ -96,10 +96,10 @@ def rows_of(files: Sequence[tuple[str, Path]], applied: Mapping[str, datetime | 
 
 
 def _lines(rows: Sequence[Row]) -> list[str]:
-    table = [("version", "name", "applied", "")]
-    table += [(row.version, row.name or "-", _when(row), row.odd or "") for row in rows]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]
+    header = ("version", "name", "applied", "")
+    table = [header, *((row.version, row.name or "-", _when(row), row.odd or "") for row in rows)]
+    widths = [max(len(line[column]) for line in table) for column in range(len(header))]
+    lines = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in table]
     pending = sum(row.pending for row in rows)
     return [*lines, "", f"{len(rows) - pending} applied, {pending} pending"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import checksums
@@ -13,7 +14,6 @@ from .new import UNFINISHED
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,7 +71,7 @@ def _files(directory: Path) -> tuple[list[Path], list[Finding]]:
 
 
 def _finding(error: MigrationError) -> Finding:
-    return Finding(error.file.name if error.file else "", error.line, error.code, error.message)
+    return Finding((error.file or Path()).name, error.line, error.code, error.message)
 
 
 def _loading(path: Path) -> Iterator[Finding]:
@@ -82,7 +82,7 @@ def _loading(path: Path) -> Iterator[Finding]:
     except MigrationError as error:
         yield _finding(error)
         return
-    if UNFINISHED in path.read_text("utf-8", "replace"):
+    if UNFINISHED.encode() in path.read_bytes():
         yield Finding(path.name, None, None, "is still the template: write its statements")
 
 

@@ -93,7 +93,7 @@ def test_the_page_holds_the_docstrings_of_the_source(tmp_path: Path) -> None:
     assert "Grow the table schema_migrations." in shown
     assert "ensure_migrations_table(conn: Connection) -&gt; None" in shown
     assert "one of its subclasses says what is wrong" in shown
-    assert html.count('<p class="shown-in">Shown in: <a href="index.html">index</a></p>') == 2
+    assert html.count('<p class="shown-in">Shown in: index: <a href="index.html">top</a></p>') == 2
     assert {name: count for name, count in Ids(html).found.items() if count > 1} == {}
     assert STYLE not in html
     assert not (site / STYLE).exists()

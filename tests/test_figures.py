@@ -63,8 +63,8 @@ def test_what_fails_when_something_changes(project: Path) -> None:
         verification.text(PAGES, "18.6", figures), PAGES, {"water.md": "water.html"}, figures
     )
     # Blocks under one heading are one place; what no longer stands on its page is left out.
-    assert '<td><code>src.garden.water</code></td><td><a href="water.html#cans">water</a></td>' in html
-    assert '<td><code>DroughtError</code></td><td><a href="water.html">water</a></td>' in html
+    assert '<td><code>src.garden.water</code></td><td>water: <a href="water.html#cans">#cans</a></td>' in html
+    assert '<td><code>DroughtError</code></td><td>water: <a href="water.html">top</a></td>' in html
     assert "What fails when a setting changes" not in html
 
 

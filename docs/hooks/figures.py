@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -95,27 +96,22 @@ def text(figures: Figures) -> Iterator[str]:
     yield ""
 
 
-def percentages(figures: Figures) -> tuple[float, float]:
-    """Of the changes of code, and of those of pages, so many per cent were noticed."""
-    mutants, lies = figures.mutants, figures.lies
-    return (
-        100 * mutants["killed"] / (mutants["mutants"] - mutants["reviewed"]),
-        100 * lies["caught"] / (lies["lies"] - lies["covered"] - lies["free"]),
-    )
-
-
 def links(blocks: Blocks, urls: Mapping[str, str], known: Mapping[str, set[str]]) -> str:
-    """Links to blocks, as HTML; those that no longer stand on their page are left out.
+    """Links to the headings that blocks stand under, page by page, as HTML; blocks that are gone are left out.
 
     Args:
         blocks: the blocks.
         urls: the address of each page, seen from the one that the links are for.
         known: the ids of each page's blocks.
     """
-    return ", ".join(
-        f'<a href="{escape(urls[page] + anchor(block))}">{escape(page.removesuffix(".md"))}</a>'
-        for page, block in _one_a_heading(blocks)
-        if page in urls and block in known.get(page, ())
+    headings: dict[str, dict[str, None]] = defaultdict(dict)
+    for page, block in blocks:
+        if page in urls and block in known.get(page, ()):
+            headings[page][anchor(block)] = None
+    return "; ".join(
+        f"{escape(page.removesuffix('.md'))}: "
+        + ", ".join(f'<a href="{escape(urls[page] + name)}">{escape(name or "top")}</a>' for name in names)
+        for page, names in headings.items()
     )
 
 
@@ -123,15 +119,6 @@ def anchor(block: str) -> str:
     """The fragment of the heading that a block stands under."""
     heading = block.partition("[")[0] if "[" in block else ""
     return f"#{heading}" if heading not in ("", "top") else ""
-
-
-def _one_a_heading(blocks: Blocks) -> Iterator[tuple[str, str]]:
-    seen = set()
-    for page, block in blocks:
-        place = (page, anchor(block))
-        if place not in seen:
-            seen.add(place)
-            yield page, block
 
 
 def _percent(part: int, whole: int) -> str:

@@ -43,7 +43,7 @@ def schema_copy(database_url: str) -> Iterator[str]:
         )
         with throwaway() as server:
             copy = server.url()
-            psql = [str(binary("psql")), "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--dbname", copy]
+            psql = [str(binary("psql")), "--no-psqlrc", "--set", "ON_ERROR_STOP=1", "--dbname", copy]
             _run(psql, server.environment, dump)
             yield copy
     except ServerError as error:

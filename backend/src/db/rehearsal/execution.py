@@ -197,7 +197,7 @@ async def _on_copy(
                 first: Path | None = None
                 for version, path in waiting:
                     if version in known and known[version].error is not None:
-                        break
+                        return
                     report = MigrationReport(version, path)
                     await _one_on_copy(conn, url, report)
                     if version in known and report.error is not None:
@@ -210,7 +210,7 @@ async def _on_copy(
                     first = first or path
                     rehearsal.reports.append(report)
                     if report.error is not None:
-                        break
+                        return
             finally:
                 await conn.close()
     except CopyError as error:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ..connection import Connection
 
-_READ_ONLY = "SET default_transaction_read_only = {}"
+_READ_ONLY = "SET default_transaction_read_only = on"
 _GUARD = """
     SET TRANSACTION READ WRITE;
     CREATE TEMPORARY TABLE plantops_rehearsal_parent (id int PRIMARY KEY);
@@ -38,7 +38,7 @@ _CHECK_DEFERRED = """
 
 @contextlib.asynccontextmanager
 async def rolled_back(conn: asyncpg.Connection[asyncpg.Record]) -> AsyncIterator[None]:
-    """Open a transaction that ends with a rollback.
+    """Open a transaction that ends with a rollback. The session stays read-only.
 
     Arguments:
         conn: a connection outside a transaction.
@@ -46,7 +46,7 @@ async def rolled_back(conn: asyncpg.Connection[asyncpg.Record]) -> AsyncIterator
     Raises:
         asyncpg.PostgresError: the role may not create temporary tables, or the server is read-only.
     """
-    await conn.execute(_READ_ONLY.format("on"))
+    await conn.execute(_READ_ONLY)
     transaction = conn.transaction()
     await transaction.start()
     try:
@@ -55,7 +55,6 @@ async def rolled_back(conn: asyncpg.Connection[asyncpg.Record]) -> AsyncIterator
     finally:
         if not conn.is_closed():
             await transaction.rollback()
-            await conn.execute(_READ_ONLY.format("off"))
 
 
 async def is_guarded(conn: Connection) -> bool:

@@ -52,8 +52,8 @@ class Lock(NamedTuple):
     name: str
     kind: str
     mode: str
-    others: tuple[str, ...] = ()
-    since: str | None = None
+    others: tuple[str, ...]
+    since: str | None
 
     @property
     def blocks(self) -> str:

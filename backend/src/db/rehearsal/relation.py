@@ -111,7 +111,7 @@ def rewrites_between(before: Relations, after: Relations) -> list[Rewrite]:
     indexes = {relation.name: relation for relation in before.values() if relation.table}
     found = []
     truncated = set()
-    for number, relation in sorted(after.items(), key=lambda item: (item[1].table > 0, item[1].name)):
+    for number, relation in sorted(after.items(), key=lambda item: (bool(item[1].table), item[1].name)):
         old = indexes.get(relation.name) if relation.table else before.get(number)
         if old is None or old.file == relation.file or relation.table in truncated:
             continue
@@ -153,7 +153,7 @@ def rows_between(before: Relations, after: Relations) -> list[RowsChanged]:
         changed = [max(0, new - was) for new, was in zip(relation[-3:], old[-3:], strict=True)]
         if any(changed):
             found.append(RowsChanged(relation.name, *changed))
-    return sorted(found, key=lambda rows: rows.name)
+    return sorted(found)
 
 
 def _common(before: Mapping[int, Relation], after: Mapping[int, Relation]) -> list[tuple[Relation, Relation]]:

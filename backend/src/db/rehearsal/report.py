@@ -67,8 +67,8 @@ class Rehearsal:
         failed: whether a migration failed, or could not be rehearsed.
     """
 
-    server_version: str = ""
-    pending: int = 0
+    server_version: str
+    pending: int
     reports: list[MigrationReport] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     failed: bool = False

@@ -55,7 +55,7 @@ async def sampled(database_url: str, pid: int) -> AsyncIterator[Held]:
         pid: the server process.
     """
     taken: Held = set()
-    conn = await connect(database_url, application_name="plantops-rehearsal-observer", statement_cache_size=0)
+    conn = await connect(database_url, application_name="plantops-rehearsal-observer")
     try:
         await _stand_in_the_way(conn)
         task = asyncio.create_task(_sample(conn, pid, taken))

@@ -47,7 +47,7 @@ def findings_of(squawk: str, statements: Sequence[str], *, transactional: bool, 
     """
     # A line comment may end a statement.
     text = "".join(f"{statement}\n;\n" for statement in statements)
-    command = [squawk, "--reporter", "json", "--stdin-filepath", "migration.sql", "--pg-version", server_version]
+    command = [squawk, "--reporter", "json", "--pg-version", server_version]
     command += [f"--exclude={rule}" for rule in _NOT_NEEDED]
     command += ["--assume-in-transaction"] if transactional else []
     ended = subprocess.run(command, input=text, capture_output=True, encoding="utf-8", check=False)  # noqa: S603

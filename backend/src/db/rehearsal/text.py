@@ -38,7 +38,8 @@ def lines_of(rehearsal: Rehearsal) -> Iterator[str]:
 
 
 def _migration(report: MigrationReport) -> Iterator[str]:
-    time = "on a copy" if report.seconds is None else duration(report.seconds)
+    where = "not run" if report.on_copy is None else "on a copy"
+    time = where if report.seconds is None else duration(report.seconds)
     yield f"{report.path.name}  {time}"
     if report.on_copy is not None:
         yield from _section("note", _wrapped(f"{report.on_copy} It ran on a copy of the schema, which has no rows."))
@@ -111,7 +112,6 @@ def _wrapped(text: str, indent: str = "", width: int = WIDTH - _LABEL) -> list[s
         lines += textwrap.wrap(
             line,
             width,
-            initial_indent="",
             subsequent_indent=shift + indent,
             break_long_words=False,
             break_on_hyphens=False,

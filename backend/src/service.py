@@ -181,7 +181,7 @@ class _Report:
 def _ask(settings: Settings) -> dict[str, Any] | None:
     """Return what the backend says at /api/ready, or None where it does not answer yet."""
     try:
-        with socket.create_connection((settings.host, settings.port), timeout=1.0) as connection:
+        with socket.create_connection((settings.host, settings.port)) as connection:
             connection.sendall(b"GET /api/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             with connection.makefile("rb") as answer:
                 head, _, body = answer.read().partition(b"\r\n\r\n")

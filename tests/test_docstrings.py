@@ -15,6 +15,7 @@ from figures import MUTANTS
 from inner import ROOT, Project
 from proof import PROOF
 from src.db import migration_runner
+from test_figures import FOUND
 from test_proof import build
 
 RUNNER = ROOT / "docs" / "reference" / "runner.md"
@@ -82,7 +83,7 @@ def test_the_page_holds_the_docstrings_of_the_source(tmp_path: Path) -> None:
         "functions": {"src.db.migration_history.ensure_migrations_table": {"index.md": ["top[1]"]}},
         "errors": {"MigrationNameError": {"index.md": ["top[1]"]}},
     }
-    (project.directory / MUTANTS).write_text(json.dumps({"shown_in": shown_in}))
+    (project.directory / MUTANTS).write_text(json.dumps({**FOUND, "code": "", "shown_in": shown_in}))
 
     built = build(project)
     assert built.returncode == 0, built.stdout

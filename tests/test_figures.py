@@ -53,6 +53,13 @@ def test_the_figures_are_shown_with_their_dates(project: Path) -> None:
     assert "The backend has changed since." in verification.text(PAGES, "18.6", Figures.read(project))
 
 
+def test_one_figure_is_shown_without_the_other(project: Path) -> None:
+    (project / LIES).unlink()
+    text = verification.text(PAGES, "18.6", Figures.read(project))
+    assert "make mutants" in text
+    assert "make lies" not in text
+
+
 def test_without_figures_the_page_has_none(tmp_path: Path) -> None:
     assert verification.text(PAGES, "18.6", Figures.read(tmp_path)) == verification.text(PAGES, "18.6")
 

@@ -66,34 +66,39 @@ def code_number(project: Path) -> str:
 
 def text(figures: Figures) -> Iterator[str]:
     """The figures as lines of Markdown."""
-    if not (figures.mutants and figures.lies):
-        return
     mutants, lies = figures.mutants, figures.lies
-    rest = mutants["mutants"] - mutants["reviewed"]
-    told = lies["lies"] - lies["covered"] - lies["free"]
+    if not (mutants or lies):
+        return
     yield from ("## What the pages notice", "")
     yield (
         "A block that passes says what the code does today. Whether the pages would notice if it did something else, "
         "or if they said something else, is measured:"
     )
     yield from ("", "| what was changed | so often | noticed | measured on |", "| --- | ---: | ---: | --- |")
-    yield (
-        f"| a place of the backend's code ([make mutants](contributing/mutants.md)) | {rest:,} "
-        f"| {_percent(mutants['killed'], rest)} | {_day(mutants['date'])}, PostgreSQL {mutants['postgresql']} |"
-    )
-    yield (
-        f"| a place of a page ([make lies](contributing/lies.md)) | {told:,} "
-        f"| {_percent(lies['caught'], told)} | {_day(lies['date'])}, PostgreSQL {lies['postgresql']} |"
-    )
-    yield ""
-    yield (
-        f"Not counted: {mutants['reviewed']:,} changes of the code that nobody could tell from it, each listed with "
-        f"its reason in `tests/mutants/reviewed.toml`; {lies['covered']:,} of output that a `...` stands for; and "
-        f"{lies['free']:,} of sample values that their page does not depend on."
-    )
-    if mutants["code"] != figures.code:
-        yield from ("", "The backend has changed since. The commands measure it again.")
-    yield ""
+    left_out = []
+    if mutants:
+        count = mutants["mutants"] - mutants["reviewed"]
+        yield (
+            f"| a place of the backend's code ([make mutants](contributing/mutants.md)) | {count:,} "
+            f"| {_percent(mutants['killed'], count)} | {_measured(mutants)} |"
+        )
+        left_out.append(
+            f"{mutants['reviewed']:,} changes of the code that nobody could tell from it, each listed with its reason "
+            "in `tests/mutants/reviewed.toml`"
+        )
+    if lies:
+        count = lies["lies"] - lies["covered"] - lies["free"]
+        yield (
+            f"| a place of a page ([make lies](contributing/lies.md)) | {count:,} "
+            f"| {_percent(lies['caught'], count)} | {_measured(lies)} |"
+        )
+        left_out += [
+            f"{lies['covered']:,} of output that a `...` stands for",
+            f"{lies['free']:,} of sample values that their page does not depend on",
+        ]
+    yield from ("", f"Not counted: {'; '.join(left_out)}.", "")
+    if mutants and mutants["code"] != figures.code:
+        yield from ("The backend has changed since. The commands measure it again.", "")
 
 
 def links(blocks: Blocks, urls: Mapping[str, str], known: Mapping[str, set[str]]) -> str:
@@ -127,6 +132,6 @@ def _percent(part: int, whole: int) -> str:
     return f"{share:g} %"
 
 
-def _day(iso: str) -> str:
-    day = date.fromisoformat(iso)
-    return f"{day.day} {day:%B %Y}"
+def _measured(found: Mapping[str, Any]) -> str:
+    day = date.fromisoformat(found["date"])
+    return f"{day.day} {day:%B %Y}, PostgreSQL {found['postgresql']}"

@@ -61,16 +61,22 @@ class Keep:
         reach.save(self._directory / "reach.json", self.book.backend, reaches)
 
     def findings(self) -> dict[str, Finding]:
-        """What was found with the code as it is now, on pages that have not changed since."""
+        """What was found on pages that have not changed since.
+
+        A page that notices a change of a file still does when other files have changed. A page that did not notice may
+        do so now.
+        """
         kept = self._read("findings")
-        if kept.get("backend") != self.book.backend:
-            return {}
-        texts: Mapping[str, str] = kept["texts"]
+        texts: Mapping[str, str] = kept.get("texts", {})
         same = {name for name in self.book.pages if texts.get(name) == self.book.text(name)}
+        files = {file for file, number in self._files().items() if kept.get("files", {}).get(file) == number}
+        tried = same if kept.get("backend") == self.book.backend else set()
         found = {}
-        for name, entry in kept["findings"].items():
-            finding = Finding(**{**entry, "verdict": Verdict(entry["verdict"]), "tried": set(entry["tried"]) & same})
-            if finding.verdict is Verdict.SURVIVED or finding.page in same:
+        for name, entry in kept.get("findings", {}).items():
+            finding = Finding(**{**entry, "verdict": Verdict(entry["verdict"]), "tried": set(entry["tried"]) & tried})
+            if finding.verdict is Verdict.KILLED and finding.page in same and name.partition("::")[0] in files:
+                found[name] = finding
+            if finding.verdict is Verdict.SURVIVED and finding.tried:
                 found[name] = finding
         return found
 
@@ -82,7 +88,11 @@ class Keep:
             if finding.verdict is not Verdict.UNREACHED
         }
         texts = {name: self.book.text(name) for name in self.book.pages}
-        self._write("findings", {"backend": self.book.backend, "texts": texts, "findings": entries})
+        kept = {"backend": self.book.backend, "files": self._files(), "texts": texts, "findings": entries}
+        self._write("findings", kept)
+
+    def _files(self) -> dict[str, str]:
+        return {file: digest([source]) for file, source in self.book.sources.items()}
 
     def _read(self, name: str) -> dict[str, Any]:
         try:

@@ -53,7 +53,7 @@ _TEMPLATE = "initialised"  # a throw-away server's data as they were before its 
 _PORT = 5432
 _SOCKET = f".s.PGSQL.{_PORT}"
 _SOCKET_PATH_BYTES = 103  # macOS; Linux allows 107
-_ROOM = 512 * 1024 * 1024  # bytes that a run directory's file system must have free
+_ROOM = 512 << 20  # bytes that a run directory's file system must have free
 _LOG_LINES = 20
 _BUILTIN_LOCALE = 17  # the first PostgreSQL with a locale of its own
 
@@ -281,7 +281,7 @@ def _base_directory(places: Iterable[Path] | None) -> Path:
             if roomy and all(path.stat().st_mode & needed == needed for path in (place, *place.parents)):
                 return place
     problem = (
-        f"PostgreSQL needs a writable directory with {_ROOM // 1024 // 1024} MiB free and a path of at most {length} "
+        f"PostgreSQL needs a writable directory with {_ROOM >> 20} MiB free and a path of at most {length} "
         f"bytes; none of these is one: {', '.join(map(str, candidates))}. Free some space, or set TMPDIR."
     )
     raise ServerError(problem)
@@ -291,7 +291,7 @@ def _sweep(base: Path) -> None:
     """Remove run directories of this user that nobody uses: their makers and supervisors were killed."""
     for path in (*base.glob(f"{_PREFIX}*/run.lock"), *base.glob(f"{_UNNAMED}*/run.lock")):
         with contextlib.suppress(OSError):
-            status = path.stat(follow_symlinks=False)
+            status = path.lstat()
             named = path.parent.name.startswith(_PREFIX)
             if status.st_uid == os.geteuid() and (named or time.time() - status.st_mtime > _UNNAMED_LIFE):
                 with _held(path, fcntl.LOCK_EX | fcntl.LOCK_NB):
@@ -332,16 +332,15 @@ def _spawn_supervisor(control: Path, run: Path, start: int, own: int) -> None:
     descriptors = (start, own, run_lock)
     # What the run around this one has made of its PostgreSQL is used again: initdb takes most of a start.
     around = os.environ.get(MARKER, run)
-    # The shell makes the supervisor nobody's child: no zombie, and no process object that must be waited for.
+    # The shell makes the supervisor nobody's child: no zombie, and no process object that must be waited for. What it
+    # starts in the background reads from nowhere.
     python = [sys.executable, "-m", "src.db.server", *map(str, (control, run, around, *descriptors))]
     try:
-        subprocess.run(  # noqa: S603 - a fixed command
+        subprocess.call(  # noqa: S603 - a fixed command
             ["/bin/sh", "-c", '"$@" &', "sh", *python],
-            check=True,
             cwd=Path(__file__).parents[2],
             # A server of its own must not end with the throw-away server that its maker belongs to.
             env={name: value for name, value in os.environ.items() if name != MARKER},
-            stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             pass_fds=descriptors,
@@ -367,15 +366,15 @@ def _supervise(control: Path, run: Path, around: Path, descriptors: Iterable[int
             state = {"host": str(host)}
         except (OSError, KeyError, subprocess.SubprocessError) as error:
             state = {"error": _report(error, control / "postgres.log")}
+        signal.signal(signal.SIGCHLD, _leave)  # PostgreSQL itself was killed
         (control / "state.json").write_text(json.dumps(state))
         os.close(start)
-        signal.signal(signal.SIGCHLD, _leave)  # PostgreSQL itself was killed
         _lock(control / "users.lock", fcntl.LOCK_EX)
 
 
 def _leave(*_: object) -> None:
     """End the supervisor in order; a signal handler."""
-    sys.exit(0)
+    sys.exit()
 
 
 def _report(error: Exception, log: Path) -> str:
@@ -422,7 +421,6 @@ def _start(stack: contextlib.ExitStack, control: Path, run: Path, around: Path, 
     postgres = subprocess.Popen(  # noqa: S603 - a fixed command
         [*server, "-c", f'unix_socket_directories="{sockets}"'],
         cwd=data,
-        stdin=subprocess.DEVNULL,
         **process,
     )
     stack.callback(_stop, postgres, durable)
@@ -445,7 +443,6 @@ def _initialise(data: Path, initdb: Path, server: list[str], process: dict[str, 
         [str(initdb), "-D", _DATA_ARGUMENT, "-U", USER, "-A", "trust", *options],
         check=True,
         cwd=unfinished,
-        stdin=subprocess.DEVNULL,
         **process,
     )
     subprocess.run(  # noqa: S603 - a fixed command
@@ -465,7 +462,6 @@ def _copy_data(source: Path, copy: Path, process: dict[str, Any]) -> None:
         ["cp", "-R", f"{source}/.", "."],  # noqa: S607 - found in the PATH, as a shell finds it
         check=True,
         cwd=unfinished,
-        stdin=subprocess.DEVNULL,
         **process,
     )
     unfinished.rename(copy)

@@ -51,6 +51,17 @@ INHERITED = ("LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "LOGNAME")
 INHERITED_PREFIXES = ("COVERAGE", "COV_")
 
 
+@dataclass(frozen=True)
+class LoggerState:
+    """What a page can change of a logger."""
+
+    level: int = logging.NOTSET
+    propagate: bool = True
+    disabled: bool = False
+    handlers: tuple[logging.Handler, ...] = ()
+    filters: tuple[Any, ...] = ()
+
+
 @dataclass
 class Workspace:
     """Where one page's blocks run.
@@ -73,6 +84,7 @@ class Workspace:
     _modules: dict[str, ModuleType] = field(default_factory=dict)
     _changes: dict[str, str | None] = field(default_factory=dict)
     _handlers: list[logging.Handler] = field(default_factory=list)
+    _loggers: dict[str, LoggerState] = field(default_factory=dict)
     _port: int | None = None
     _has_processes: bool = False
 
@@ -173,6 +185,8 @@ class Workspace:
         root = logging.getLogger()
         handlers, root.handlers[:] = root.handlers[:], self._handlers
         level = root.level
+        loggers = _states_of_loggers()
+        _set_loggers(self._loggers)
         signals = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         sys.modules.update(self._modules)
         sys.path.insert(0, backend)
@@ -191,6 +205,8 @@ class Workspace:
             sys.path[:] = path
             self._handlers, root.handlers[:] = root.handlers[:], handlers
             root.setLevel(level)
+            self._loggers = _states_of_loggers()
+            _set_loggers(loggers)
             for number, handler in signals.items():
                 signal.signal(number, handler)
             self._modules = self._pop_modules(names)
@@ -278,6 +294,35 @@ def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
+
+
+def _loggers() -> dict[str, logging.Logger]:
+    """The backend's loggers: a module that is imported anew gets the one that another page's module has had."""
+    known = logging.getLogger().manager.loggerDict
+    return {
+        name: logger
+        for name, logger in known.items()
+        if isinstance(logger, logging.Logger) and name.partition(".")[0] == BACKEND_PACKAGE
+    }
+
+
+def _states_of_loggers() -> dict[str, LoggerState]:
+    return {
+        name: LoggerState(
+            logger.level, logger.propagate, logger.disabled, tuple(logger.handlers), tuple(logger.filters)
+        )
+        for name, logger in _loggers().items()
+    }
+
+
+def _set_loggers(states: Mapping[str, LoggerState]) -> None:
+    """Give the backend's loggers their states, those that have none a fresh one."""
+    for name, logger in _loggers().items():
+        state = states.get(name, LoggerState())
+        if logger.level != state.level:  # setting it, which forgets what all loggers know of each other, takes time
+            logger.setLevel(state.level)
+        logger.propagate, logger.disabled = state.propagate, state.disabled
+        logger.handlers[:], logger.filters[:] = state.handlers, state.filters
 
 
 class _Processes:

@@ -115,7 +115,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parsed = parser.parse_args(arguments)
     if parsed.record and (parsed.files or parsed.changed):
-        parser.error("--record is for a run of every mutant")
+        parser.error(f"--record is for a run of every mutant, not for {' '.join(parsed.files) or '--changed'}")
     return parsed
 
 

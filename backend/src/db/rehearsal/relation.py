@@ -101,7 +101,6 @@ async def relations_of(conn: Connection, *, in_transaction: bool) -> Relations:
     """
     if not in_transaction:
         await conn.execute("SELECT pg_stat_force_next_flush()")
-        await conn.execute("SELECT pg_stat_clear_snapshot()")
     rows = await conn.fetch(_RELATIONS.format("_xact" if in_transaction else ""), list(_KINDS))
     return {row["oid"]: Relation(**{**dict(list(row.items())[2:]), "kind": _KINDS[row["relkind"]]}) for row in rows}
 

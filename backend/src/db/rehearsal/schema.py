@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 Schema = dict[tuple[str, str], str]
 """The definition of each object, by its kind and name."""
 
-_OF_A_TABLE = ("column", "constraint", "trigger")
-
 ADDED, REMOVED, CHANGED = "+", "-", "~"
 
 # What belongs to an extension is the extension's.
@@ -154,8 +152,7 @@ async def schema_of(conn: Connection) -> Schema:
 
 def _order(row: asyncpg.Record) -> tuple[int, str, int, str]:
     """Put kind after kind, and the columns of one table together, in their order."""
-    owner = row["name"].rpartition(".")[0] if row["kind"] in _OF_A_TABLE else ""
-    return row["rank"], owner, row["position"], row["name"]
+    return row["rank"], row["name"].rpartition(".")[0], row["position"], row["name"]
 
 
 def changes_between(before: Schema, after: Schema) -> list[Change]:

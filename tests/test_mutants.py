@@ -272,6 +272,7 @@ def test_an_entry_of_the_reviewed_list_needs_a_reason(tmp_path: Path) -> None:
         read_reviews(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_committed_list_names_mutants_that_are_made() -> None:
     reviews = read_reviews(ROOT)
     sources = Book(ROOT).sources

@@ -108,7 +108,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
         type=float,
         default=LEAST_LIMIT,
         metavar="SECONDS",
-        help="how long a block may take, besides six times what it takes with the code as it is (%(default)g)",
+        help="how long a block may take, besides four times what it takes with the code as it is (%(default)g)",
     )
     parser.add_argument(
         "--report", type=Path, default=REPORT, metavar="PATH", help="where the report goes (%(default)s)"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
@@ -56,8 +56,8 @@ class Finding:
 class Carrier(Protocol):
     """Carries out plans."""
 
-    def carry_out(self, plans: Iterable[Plan]) -> None:
-        """Carry out plans to their ends, several at a time perhaps."""
+    def carry_out(self, plans: Iterable[Plan | None]) -> None:
+        """Carry out plans to their ends, several at a time perhaps; None stands for a plan that is not there yet."""
 
 
 @dataclass
@@ -82,9 +82,7 @@ class Examination:
             if not self.order.pages(mutant):
                 self._found(mutant, Finding(Verdict.UNREACHED))
         hopeful = [mutant for mutant in mutants if self._is_open(mutant) and self.order.is_hopeful(mutant)]
-        scouts, others = _scouts(hopeful)
-        self._run_alone(scouts)
-        self._run_alone(others)
+        self.pool.carry_out(self._alone(hopeful))
         self.run_together([mutant for mutant in mutants if self._is_open(mutant)])
 
     def run_together(self, mutants: Sequence[Mutant], *, at_once: int = TOGETHER) -> None:
@@ -124,22 +122,46 @@ class Examination:
         self.order.learn(mutant, page)
         self._found(mutant, Finding(Verdict.KILLED, page, result.failed, result.line, result.summary))
 
-    def _run_alone(self, mutants: Sequence[Mutant]) -> None:
-        """Try the best pages for each of some mutants, each page as far as it is of interest."""
-        seen = {mutant.id: set(self._tried(mutant)) for mutant in mutants}
-        for _ in range(ALONE):
-            asked: dict[str, list[tuple[Mutant, Turn]]] = defaultdict(list)
-            for mutant in filter(self._is_open, mutants):
-                # In the order as it is by now: other mutants of the function have been noticed somewhere meanwhile.
-                turn = next((turn for turn in self.order.turns(mutant) if turn.page not in seen[mutant.id]), None)
-                if turn is not None:
-                    seen[mutant.id].add(turn.page)
-                    asked[turn.page].append((mutant, turn))
-            batches = [(page, batch) for page, turns in asked.items() for batch in _batches(turns)]
-            batches.sort(key=lambda one: -sum(turn.cost for _, turn in one[1]))
-            self.pool.carry_out(self._batch(page, batch) for page, batch in batches)
+    def _alone(self, mutants: Sequence[Mutant]) -> Iterator[Plan | None]:
+        """Try the best pages for each of some mutants, each page as far as it is of interest.
 
-    def _batch(self, page: str, turns: Sequence[tuple[Mutant, Turn]]) -> Plan:
+        None where there is nothing to try before a batch that runs has ended.
+        """
+        # Some mutants of each function go first: they find out which pages notice changes of it.
+        scouts, others = _scouts(mutants)
+        seen = {mutant.id: set(self._tried(mutant)) for mutant in mutants}
+        left: list[Mutant] = []
+        running: list[str] = []
+        ready = self._batches(scouts, seen)
+        while True:
+            if ready:
+                page, turns = ready.pop(0)
+                running.append(page)
+                yield self._batch(page, turns, left, running)
+            elif others:
+                ready, others = self._batches(others, seen), []
+            elif left:
+                ready, left[:] = self._batches(left, seen), []
+            elif running:
+                yield None
+            else:
+                return
+
+    def _batches(
+        self, mutants: Sequence[Mutant], seen: Mapping[str, set[str]]
+    ) -> list[tuple[str, list[tuple[Mutant, Turn]]]]:
+        """The next page for each of some mutants, those of a page together, what takes longest first."""
+        asked: dict[str, list[tuple[Mutant, Turn]]] = defaultdict(list)
+        for mutant in mutants:
+            # In the order as it is by now: other mutants of the function have been noticed somewhere meanwhile.
+            turn = next((turn for turn in self.order.turns(mutant) if turn.page not in seen[mutant.id]), None)
+            if turn is not None and len(seen[mutant.id] - self._tried(mutant)) < ALONE:
+                seen[mutant.id].add(turn.page)
+                asked[turn.page].append((mutant, turn))
+        found = [(page, batch) for page, turns in asked.items() for batch in _parts(turns)]
+        return sorted(found, key=lambda one: -sum(turn.cost for _, turn in one[1]))
+
+    def _batch(self, page: str, turns: Sequence[tuple[Mutant, Turn]], left: list[Mutant], running: list[str]) -> Plan:
         results = yield Batch(page, tuple(Try(mutant, turn.start, turn.last) for mutant, turn in turns))
         for (mutant, turn), found in zip(turns, results, strict=True):
             result = found
@@ -148,6 +170,9 @@ class Examination:
                 result = yield Trial(page, (mutant,), turn.last)
             if result.failed is not None:
                 self._killed(mutant, page, result)
+            else:
+                left.append(mutant)
+        running.remove(page)
 
     def _first(self, mutant: Mutant, turn: Turn) -> int:
         return self.order.reaches[turn.page].blocks_for(mutant)[0]
@@ -187,7 +212,7 @@ def _scouts(mutants: Iterable[Mutant]) -> tuple[list[Mutant], list[Mutant]]:
     return found
 
 
-def _batches(turns: list[tuple[Mutant, Turn]]) -> Iterator[list[tuple[Mutant, Turn]]]:
+def _parts(turns: list[tuple[Mutant, Turn]]) -> Iterator[list[tuple[Mutant, Turn]]]:
     """Parts of what is asked of a page, for processes side by side; those that start at one block stay together."""
     turns = sorted(turns, key=lambda one: (one[1].start, one[1].first))
     size = -(-len(turns) // -(-len(turns) // BATCH))

@@ -17,7 +17,7 @@ from mutants.orphans import adopt_orphans, kill_descendants
 from mutants.trial import Bench, Report
 
 # Seconds beyond its block's limit after which a process that has not ended the block itself is killed.
-GRACE = 10.0
+GRACE = 6.0
 
 
 class Job(Protocol):
@@ -64,17 +64,25 @@ class Pool:
         self._free = list(benches)
         self._running: list[_Running] = []
 
-    def carry_out(self, plans: Iterable[Plan]) -> None:
-        """Carry out plans to their ends: each yields one trial after another and is sent its result."""
+    def carry_out(self, plans: Iterable[Plan | None]) -> None:
+        """Carry out plans to their ends: each yields one job after another and is sent its result.
+
+        Args:
+            plans: the plans; None where there is none until a job that runs has ended.
+        """
         waiting = iter(plans)
         exhausted = False
         try:
             while not exhausted or self._running:
                 while not exhausted and self._free:
-                    plan = next(waiting, None)
-                    exhausted = plan is None
-                    if plan is not None:
-                        self._advance(plan, None)
+                    try:
+                        plan = next(waiting)
+                    except StopIteration:
+                        exhausted = True
+                        break
+                    if plan is None:
+                        break
+                    self._advance(plan, None)
                 self._attend()
         finally:
             for running in self._running:

@@ -21,8 +21,8 @@ from mutants.mutant import Mutant, apply_all
 from src.db.server import ServerError
 
 # Seconds that a block may take: these, and so many times what it took with the code as it is.
-LEAST_LIMIT = 5.0
-LIMIT_FACTOR = 6.0
+LEAST_LIMIT = 3.0
+LIMIT_FACTOR = 4.0
 
 
 # Told with the number of each block before it runs.

@@ -38,6 +38,7 @@ def listings(tmp_path_factory: pytest.TempPathFactory, worker_id: str, postgres:
     return directory
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(CORPUS).with_suffix("").as_posix())
 def test_page(page: Path, listings: Path) -> None:
     """What is collected and what is reported is what the text beside the page says."""

@@ -212,6 +212,7 @@ def test_is_not_ready_where_no_migration_ran(port: int, environment: dict[str, s
         process.communicate(timeout=20)
 
 
+@pytest.mark.slow
 def test_starts_the_development_server_where_no_url_is_set(
     port: int, environment: dict[str, str], tmp_path: Path
 ) -> None:

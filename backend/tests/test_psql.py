@@ -41,6 +41,7 @@ def test_uses_the_database_of_the_environment(run: Run, database_url: str) -> No
     assert (result.returncode, result.stdout, result.stderr) == (0, "42\n", "")
 
 
+@pytest.mark.slow
 def test_uses_the_development_server(run: Run, tmp_path: Path) -> None:
     result = run("-XAtc", "SELECT current_database()", DATABASE_URL="")
     assert (result.returncode, result.stdout) == (0, "plantops\n")

@@ -184,6 +184,7 @@ def test_a_duration_is_written_with_what_counts(seconds: float, text: str) -> No
     assert duration(seconds) == text
 
 
+@pytest.mark.slow
 def test_a_long_migration_is_timed_in_seconds(garden: Rehearse, write: Write) -> None:
     write("002_wait.py", "SELECT pg_sleep(1)")
     assert re.match(r"002_wait\.py  1\.\d s\n", garden())
@@ -417,6 +418,7 @@ def test_a_migration_that_goes_on_after_a_rollback_keeps_nothing(garden: Rehears
     assert garden.value("SELECT to_regclass('left_behind')") is None
 
 
+@pytest.mark.slow
 def test_a_killed_rehearsal_leaves_no_lock(garden: Rehearse, write: Write, tmp_path: Path) -> None:
     write("002_it.py", "LOCK TABLE plants; SELECT pg_sleep(60)")
     command = [sys.executable, "-m", "src.db", "rehearse", "--directory", str(tmp_path), "--database-url", garden.url]

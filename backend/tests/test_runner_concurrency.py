@@ -156,6 +156,7 @@ async def test_a_killed_runner_does_not_keep_its_statement_and_lock(
     await conn.close()
 
 
+@pytest.mark.slow
 async def test_no_reader_is_stalled_while_a_migration_waits_for_its_table(
     migrated_url: str, write: Callable[[str, str], Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -162,6 +162,7 @@ class TestThrowaway:
             bystander.kill()
             bystander.wait()
 
+    @pytest.mark.slow
     def test_a_server_started_by_a_marked_process_is_its_own(self) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv(MARKER, "/elsewhere")
@@ -256,6 +257,7 @@ class TestThrowaway:
 
 
 class TestPlaces:
+    @pytest.mark.slow
     def test_takes_the_first_that_has_room_and_a_short_path(self, place: Path) -> None:
         long = place / ("x" * 70)
         long.mkdir()
@@ -327,6 +329,7 @@ class TestDevelopment:
             process.wait()
             assert query(server.url(), "SELECT 1") == "1"
 
+    @pytest.mark.slow
     def test_starts_for_whoever_arrives_while_it_stops(self, data: Path) -> None:
         for _ in range(3):
             with development(data) as server:

@@ -168,6 +168,7 @@ def test_says_that_another_program_has_the_port(command: Command, port: int, dat
     assert backends(data) == []
 
 
+@pytest.mark.slow
 def test_two_restarts_at_once_leave_one_backend(command: Command, data: Path) -> None:
     with ThreadPoolExecutor() as pool:
         results = list(pool.map(lambda _: command("restart"), range(2)))

@@ -162,7 +162,6 @@ class TestThrowaway:
             bystander.kill()
             bystander.wait()
 
-    @pytest.mark.slow
     def test_a_server_started_by_a_marked_process_is_its_own(self) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv(MARKER, "/elsewhere")

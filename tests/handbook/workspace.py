@@ -248,15 +248,24 @@ class Workspace:
 
 def kill_processes(variable: str, value: str) -> None:
     """Kill every process that has this value of a variable in its environment, this one excepted."""
-    found = []
+    end = time.monotonic() + 5
+    clean = 0
+    # A process has no environment to be read just while its program is being replaced: so one look is not enough.
+    while clean < 2 and time.monotonic() < end:
+        found = list(_processes_with(variable, value))
+        for process in found:
+            with suppress(psutil.Error):
+                process.kill()
+        while any(_lives(process) for process in found) and time.monotonic() < end:
+            time.sleep(0.002)
+        clean = 0 if found else clean + 1
+
+
+def _processes_with(variable: str, value: str) -> Iterator[psutil.Process]:
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
-            if process.pid != os.getpid() and process.environ().get(variable) == value:
-                process.kill()
-                found.append(process)
-    end = time.monotonic() + 5
-    while any(_lives(process) for process in found) and time.monotonic() < end:
-        time.sleep(0.002)
+            if process.pid != os.getpid() and process.environ().get(variable) == value and _lives(process):
+                yield process
 
 
 def _lives(process: psutil.Process) -> bool:

@@ -59,7 +59,7 @@ NONE = Figures()
 def code_number(project: Path) -> str:
     """A number for the backend's code: another one when a file of it changes."""
     total = hashlib.sha256()
-    for file in sorted((project / SOURCE).rglob("*.py")):
+    for file in sorted(file for file in (project / SOURCE).rglob("*") if file.is_file() and file.suffix != ".pyc"):
         total.update(f"{file.relative_to(project).as_posix()}\n".encode() + file.read_bytes() + b"\n")
     return total.hexdigest()[:16]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from figures import code_number
 from handbook.block import Block, Kind
 from handbook.page import Page, read, text_of
 from handbook.rendering import Renderer
@@ -69,11 +70,7 @@ class Book:
     @cached_property
     def backend(self) -> str:
         """A number for the backend's code: what a page shows of it can have changed when this has."""
-        files = sorted(file for file in (self.project / SOURCE).rglob("*") if file.is_file() and file.suffix != ".pyc")
-        names = (file.relative_to(self.project).as_posix() for file in files)
-        return digest(
-            [*(f"{name} {digest([file.read_bytes()])}".encode() for name, file in zip(names, files, strict=True))]
-        )
+        return code_number(self.project)
 
     def text(self, page: str) -> str:
         """A number for the text of a page."""

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from figures import MUTANTS, code_number
+from figures import MUTANTS
 from mutants.book import Book
 from mutants.examination import Finding, Verdict
 from mutants.mutant import Mutant
@@ -165,7 +165,7 @@ class Report:
             {
                 "date": datetime.now(UTC).strftime("%Y-%m-%d"),
                 "postgresql": postgresql,
-                "code": code_number(self.book.project),
+                "code": self.book.backend,
                 "mutants": total,
                 "killed": killed,
                 "reviewed": reviewed,

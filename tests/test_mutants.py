@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from figures import MUTANTS
 from inner import ROOT, Project
 from mutants.book import Book
 from mutants.change import ChangeError, changed_lines, touches
 from mutants.examination import Examination, Finding, Verdict
+from mutants.keep import Keep
 from mutants.mutant import Mutant, apply_all
 from mutants.mutation import mutants_of
 from mutants.order import Order
@@ -256,6 +258,31 @@ def test_a_kill_stays_one_when_another_page_passes(tmp_path: Path) -> None:
 
     assert [(finding.verdict, finding.page) for finding in told] == [(Verdict.KILLED, "first.md")]
     assert findings[mutant.id] is told[0]
+
+
+def test_a_page_that_has_noticed_a_mutant_is_tried_first(tmp_path: Path) -> None:
+    project = Project(tmp_path / "project")
+    for name in ("quick.md", "slow.md"):
+        project.write(name, "# Water\n" + 4 * "\n```python\n1 + 1\n```\n")
+    book = Book(project.directory)
+    book.sources["x.py"] = b"a"
+    reaches = {
+        name: Reach("", [seconds] * 4, [{"x.py": [1]}, {}, {}, {}], fit=[1, 2, 3])
+        for name, seconds in (("quick.md", 0.1), ("slow.md", 0.5))
+    }
+    mutant = Mutant("x.py", "", 0, 1, "b", 1, (1, 1), "a", "b")
+    assert [turn.page for turn in Order(book, reaches).turns(mutant)] == ["quick.md", "slow.md"]
+
+    noticed = {"slow.md": {"water[2]": "0a1b2c3d", "water[4]": f"4e5f6071 {mutant.key}"}, "gone.md": {"a": "8d9e0f1a"}}
+    (project.directory / MUTANTS).write_text(json.dumps({"noticed": noticed}))
+    places = Keep(book).places([mutant])
+
+    assert places == {mutant.id: ("slow.md", 3)}
+    first, second = Order(book, reaches, places).turns(mutant)
+    assert (first.page, first.start, first.last) == ("slow.md", 3, 3)
+    assert second.page == "quick.md"
+    # What is known of an older page is no reason to leave it out.
+    assert Order(book, reaches, {mutant.id: ("slow.md", 4)}).turns(mutant)[0].page == "quick.md"
 
 
 def test_an_entry_of_the_reviewed_list_needs_a_reason(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def main(arguments: Sequence[str]) -> int:
         durations.update({name: reach.durations for name, reach in reaches.items()})
         findings = {} if parsed.again else keep.findings()
         progress = _Progress(keep, findings, len(chosen))
-        examination = Examination(Order(book, reaches), pool, findings, progress.tell)
+        examination = Examination(Order(book, reaches, keep.places(chosen)), pool, findings, progress.tell)
         try:
             examination.run([mutant for mutant in chosen if mutant.id not in reviews])
             examination.run_together([mutant for mutant in chosen if mutant.id in reviews], at_once=0)
@@ -99,7 +99,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--changed", metavar="BRANCH", help="only the lines that differ from where BRANCH was left")
     parser.add_argument("--suite", action="store_true", help="run the tests on what no page notices")
     parser.add_argument("--record", action="store_true", help="write the figures that the handbook shows")
-    parser.add_argument("--again", action="store_true", help="forget what earlier runs found")
+    parser.add_argument("--again", action="store_true", help="try what earlier runs have tried as well")
     parser.add_argument(
         "--workers", type=int, default=default_workers(), metavar="N", help="processes at a time (%(default)s)"
     )

@@ -128,7 +128,7 @@ class Examination:
         None where there is nothing to try before a batch that runs has ended.
         """
         # Some mutants of each function go first: they find out which pages notice changes of it.
-        scouts, others = _scouts(mutants)
+        scouts, others = _scouts(mutants, self.order.is_known)
         seen = {mutant.id: set(self._tried(mutant)) for mutant in mutants}
         left: list[Mutant] = []
         running: list[str] = []
@@ -201,13 +201,16 @@ class Examination:
             yield from self._settle(page, group[middle:])
 
 
-def _scouts(mutants: Iterable[Mutant]) -> tuple[list[Mutant], list[Mutant]]:
-    """Some mutants of each function, which find out the pages that notice changes of it, and the others."""
+def _scouts(mutants: Iterable[Mutant], is_known: Callable[[Mutant], bool]) -> tuple[list[Mutant], list[Mutant]]:
+    """Some mutants of each function, which find out the pages that notice changes of it, and the others.
+
+    Those of which it is known already need not wait.
+    """
     found: tuple[list[Mutant], list[Mutant]] = ([], [])
     counts: Counter[tuple[str, str]] = Counter()
     for mutant in mutants:
         function = (mutant.file, mutant.function)
-        found[counts[function] % SCOUTS > 0].append(mutant)
+        found[counts[function] % SCOUTS > 0 and not is_known(mutant)].append(mutant)
         counts[function] += 1
     return found
 

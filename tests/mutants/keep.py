@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from figures import Figures
 from mutants import mutation, reach
 from mutants.book import Book, digest
 from mutants.examination import Finding, Verdict
@@ -78,6 +79,24 @@ class Keep:
                 found[name] = finding
             if finding.verdict is Verdict.SURVIVED and finding.tried:
                 found[name] = finding
+        return found
+
+    def places(self, mutants: Iterable[Mutant]) -> dict[str, tuple[str, int]]:
+        """Where mutants were noticed last, by their ids: the page and its block, from 0.
+
+        The committed figures say so too, so that the first run of a checkout has to search for little.
+        """
+        recorded = {
+            key: (page, index)
+            for page, blocks in Figures.read(self.book.project).mutants.get("noticed", {}).items()
+            if page in self.book.pages
+            for index, block in enumerate(self.book.pages[page].blocks)
+            for key in blocks.get(block.id, "").split()
+        }
+        found = {mutant.id: recorded[mutant.key] for mutant in mutants if mutant.key in recorded}
+        for name, entry in self._read("findings").get("findings", {}).items():
+            if entry["verdict"] == Verdict.KILLED.value:
+                found[name] = (entry["page"], entry["block"])
         return found
 
     def keep_findings(self, findings: Mapping[str, Finding]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import unified_diff
@@ -43,6 +44,11 @@ class Mutant:
         """What names it, wherever its lines are."""
         number = f" ({self.number})" if self.number > 1 else ""
         return f"{self.file}::{self.function}: {self.before} -> {self.after}{number}"
+
+    @property
+    def key(self) -> str:
+        """What stands for its id in a long list."""
+        return hashlib.sha256(self.id.encode()).hexdigest()[:8]
 
     def apply(self, source: bytes) -> bytes:
         """The file with this change."""

@@ -13,6 +13,7 @@ from mutants.mutant import MARK, Mutant
 from mutants.reach import Reach
 
 # How much sooner or later a page has its turn, for a reason to expect that it notices or not: its seconds times this.
+NOTICED_IT = 0.0001
 SHOWS_TEXT = 0.01
 USES_NAME = 0.3
 USES_NO_NAME = 10.0
@@ -44,15 +45,23 @@ class Order:
     Args:
         book: the handbook.
         reaches: what each page reaches.
+        places: where mutants were noticed in earlier runs, by their ids: the page and its block, from 0. What has
+            changed since may make it untrue, so it says where to look first, and nothing more.
     """
 
     book: Book
     reaches: Mapping[str, Reach]
+    places: Mapping[str, tuple[str, int]] = field(default_factory=dict)
     noticed: Counter[tuple[str, str, str]] = field(default_factory=Counter)
 
     def learn(self, mutant: Mutant, page: str) -> None:
         """Note that a page has noticed a mutant."""
         self.noticed[mutant.file, mutant.function, page] += 1
+
+    def is_known(self, mutant: Mutant) -> bool:
+        """Whether an earlier run has found a block that notices a mutant, on a page that still executes it."""
+        page, block = self.places.get(mutant.id, ("", 0))
+        return page in self.pages(mutant) and block < len(self.reaches[page].durations)
 
     def pages(self, mutant: Mutant) -> set[str]:
         """The pages that execute the statement of a mutant."""
@@ -71,7 +80,10 @@ class Order:
         """Whether a page can be expected to notice a mutant: where it changes a text, one that shows the text."""
         text = _longest_text(mutant.before) if mutant.text != "pass" else ""
         return (
-            not text or MARK not in mutant.text or any(self._showing(page, text) is not None for page in self.reaches)
+            not text
+            or MARK not in mutant.text
+            or self.is_known(mutant)
+            or any(self._showing(page, text) is not None for page in self.reaches)
         )
 
     def _turn(self, mutant: Mutant, name: str, users: set[int], text: str) -> Turn:
@@ -86,9 +98,12 @@ class Order:
             blocks, weight = [shown], SHOWS_TEXT
         if self.noticed[mutant.file, mutant.function, name]:
             weight *= HAS_NOTICED
+        aftermath = AFTERMATH
+        if self.is_known(mutant) and self.places[mutant.id][0] == name:
+            blocks, weight, aftermath = [self.places[mutant.id][1]], NOTICED_IT, 0
         start = reach.start(mutant.file, blocks[0])
         seconds = STARTING_SECONDS + sum(reach.durations[start : blocks[0] + 1])
-        return Turn(name, start, blocks[0], min(blocks[0] + AFTERMATH, len(reach.durations) - 1), seconds * weight)
+        return Turn(name, start, blocks[0], min(blocks[0] + aftermath, len(reach.durations) - 1), seconds * weight)
 
     def _users(self, mutant: Mutant) -> set[int]:
         """The lines that use what a statement at the top of a module, or of a class, assigns.

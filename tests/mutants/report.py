@@ -170,6 +170,7 @@ class Report:
                 "killed": killed,
                 "reviewed": reviewed,
                 "shown_in": self._shown_in(),
+                "noticed": self._noticed(),
             },
         )
 
@@ -182,6 +183,18 @@ class Report:
                 for kind, name in subjects(mutant):
                     places[kind][name].add((finding.page, finding.block))
         return {kind: {name: self._by_page(found) for name, found in sorted(places[kind].items())} for kind in KINDS}
+
+    def _noticed(self) -> dict[str, dict[str, str]]:
+        """For each page and block the mutants that it has noticed, by their keys."""
+        found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+        for mutant in self.mutants:
+            finding = self.findings[mutant.id]
+            if finding.verdict is Verdict.KILLED:
+                found[finding.page][self.book.pages[finding.page].blocks[finding.block].id].append(mutant.key)
+        return {
+            page: {block: " ".join(sorted(keys)) for block, keys in sorted(blocks.items())}
+            for page, blocks in sorted(found.items())
+        }
 
     def _by_page(self, places: set[tuple[str, int]]) -> dict[str, list[str]]:
         found: dict[str, list[str]] = defaultdict(list)

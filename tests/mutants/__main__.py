@@ -69,7 +69,10 @@ def main(arguments: Sequence[str]) -> int:
         durations.update({name: reach.durations for name, reach in reaches.items()})
         findings = {} if parsed.again else keep.findings()
         progress = _Progress(keep, findings, len(chosen))
-        examination = Examination(Order(book, reaches, keep.places(chosen)), pool, findings, progress.tell)
+        order = Order(book, reaches, keep.places(mutants))
+        for mutant in filter(order.is_known, mutants):
+            order.learn(mutant, order.places[mutant.id][0])
+        examination = Examination(order, pool, findings, progress.tell)
         try:
             examination.run([mutant for mutant in chosen if mutant.id not in reviews])
             examination.run_together([mutant for mutant in chosen if mutant.id in reviews], at_once=0)

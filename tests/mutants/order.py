@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -69,8 +69,7 @@ class Order:
 
     def turns(self, mutant: Mutant) -> list[Turn]:
         """The pages that execute the statement of a mutant, those first that are the best to try."""
-        users = self._users(mutant)
-        text = _longest_text(mutant.before) if mutant.text != "pass" else ""
+        users, text = self._users(mutant), _text(mutant)
         return sorted(
             (self._turn(mutant, name, users, text) for name in self.pages(mutant)),
             key=lambda turn: (turn.cost, turn.page),
@@ -78,22 +77,20 @@ class Order:
 
     def is_hopeful(self, mutant: Mutant) -> bool:
         """Whether a page can be expected to notice a mutant: where it changes a text, one that shows the text."""
-        text = _longest_text(mutant.before) if mutant.text != "pass" else ""
-        return (
-            not text
-            or MARK not in mutant.text
-            or self.is_known(mutant)
-            or any(self._showing(page, text) is not None for page in self.reaches)
+        if MARK not in mutant.text or self.is_known(mutant):
+            return True
+        users, text = self._users(mutant), _text(mutant)
+        return not text or any(
+            self._showing(name, text, self._blocks(mutant, name, users)) is not None for name in self.pages(mutant)
         )
 
     def _turn(self, mutant: Mutant, name: str, users: set[int], text: str) -> Turn:
         reach = self.reaches[name]
-        blocks = reach.blocks_for(mutant)
+        blocks = self._blocks(mutant, name, users)
         weight = 1.0
-        using = [i for i, lines in enumerate(reach.lines) if users.intersection(lines.get(mutant.file, ()))]
         if users:
-            blocks, weight = (using, USES_NAME) if using else (blocks, USES_NO_NAME)
-        shown = self._showing(name, text) if text else None
+            weight = USES_NAME if self._using(name, mutant.file, users) else USES_NO_NAME
+        shown = self._showing(name, text, blocks) if text else None
         if shown is not None:
             blocks, weight = [shown], SHOWS_TEXT
         if self.noticed[mutant.file, mutant.function, name]:
@@ -118,9 +115,19 @@ class Order:
         word = re.compile(rf"\b{match[1]}\b")
         return {n for n, line in enumerate(lines, 1) if not first <= n <= last and word.search(line)}
 
-    def _showing(self, name: str, text: str) -> int | None:
-        """The first block of a page that shows a text."""
-        for index, block in enumerate(self.book.pages[name].blocks):
+    def _blocks(self, mutant: Mutant, name: str, users: set[int]) -> list[int]:
+        """The blocks of a page that execute a mutant's statement, or rather those that use what it assigns."""
+        return self._using(name, mutant.file, users) or self.reaches[name].blocks_for(mutant)
+
+    def _using(self, name: str, file: str, users: set[int]) -> list[int]:
+        return [i for i, lines in enumerate(self.reaches[name].lines) if users.intersection(lines.get(file, ()))]
+
+    def _showing(self, name: str, text: str, executing: Iterable[int]) -> int | None:
+        """The first block of a page that shows a text, of those that execute something and those after them."""
+        blocks = self.book.pages[name].blocks
+        near = {index for first in executing for index in range(first, min(first + AFTERMATH + 1, len(blocks)))}
+        for index in sorted(near):
+            block = blocks[index]
             if text in block.text or (block.output is not None and text in block.output.text):
                 return index
         return None
@@ -138,8 +145,11 @@ def _indented_in_function(lines: list[str], number: int) -> bool:
     return not next(above, "").startswith("class ")
 
 
-def _longest_text(code: str) -> str:
-    """The longest piece of text in a line of code, as it may stand on a page."""
+def _text(mutant: Mutant) -> str:
+    """The longest piece of text in the line that a mutant changes, as it may stand on a page."""
+    if mutant.text == "pass":
+        return ""
+    code = mutant.before
     pieces = [piece for match in LITERAL.finditer(code) for piece in PIECES.split(match["text"] or "")]
     longest = max((piece.strip() for piece in pieces), key=len, default="")
     return longest if len(longest) >= 6 else ""

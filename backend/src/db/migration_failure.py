@@ -43,11 +43,8 @@ _REMEDIES = {
 
 def is_lost(error: BaseException) -> bool:
     """Tell whether an error of asyncpg's is the end of its connection."""
-    if isinstance(error, asyncpg.PostgresError):
-        fatal = getattr(error, "severity_en", None) in {"FATAL", "PANIC"}
-        return fatal or isinstance(error, asyncpg.PostgresConnectionError)
-    # asyncpg's own confusion when the server's farewell comes between two questions.
-    return isinstance(error, asyncpg.InternalClientError)
+    # The second is asyncpg's own confusion when the server's farewell comes between two questions.
+    return isinstance(error, asyncpg.PostgresConnectionError | asyncpg.InternalClientError)
 
 
 def connection_lost(error: BaseException, path: Path | None = None) -> ConnectionLostError:

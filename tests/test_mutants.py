@@ -274,8 +274,11 @@ def test_a_page_that_has_noticed_a_mutant_is_tried_first(tmp_path: Path) -> None
     assert [turn.page for turn in Order(book, reaches).turns(mutant)] == ["quick.md", "slow.md"]
 
     noticed = {"slow.md": {"water[2]": "0a1b2c3d", "water[4]": f"4e5f6071 {mutant.key}"}, "gone.md": {"a": "8d9e0f1a"}}
-    (project.directory / MUTANTS).write_text(json.dumps({"noticed": noticed}))
+    (project.directory / MUTANTS).write_text(json.dumps({"noticed": noticed, "left": f"9a8b7c6d {mutant.key}"}))
     places = Keep(book).places([mutant])
+    assert Keep(book).left([mutant]) == {mutant.id}
+    assert Order(book, reaches).is_hopeful(mutant)
+    assert not Order(book, reaches, left={mutant.id}).is_hopeful(mutant)
 
     assert places == {mutant.id: ("slow.md", 3)}
     first, second = Order(book, reaches, places).turns(mutant)

@@ -69,7 +69,7 @@ def main(arguments: Sequence[str]) -> int:
         durations.update({name: reach.durations for name, reach in reaches.items()})
         findings = {} if parsed.again else keep.findings()
         progress = _Progress(keep, findings, len(chosen))
-        examination = Examination(_order(book, reaches, keep.places(mutants), mutants), pool, findings, progress.tell)
+        examination = Examination(_order(book, reaches, keep, mutants), pool, findings, progress.tell)
         try:
             examination.run([mutant for mutant in chosen if mutant.id not in reviews])
             examination.run_together([mutant for mutant in chosen if mutant.id in reviews], at_once=0)
@@ -155,13 +155,11 @@ def _measured(book: Book, pool: Pool, keep: Keep) -> dict[str, Reach]:
     return reaches
 
 
-def _order(
-    book: Book, reaches: Mapping[str, Reach], places: Mapping[str, tuple[str, int]], mutants: Sequence[Mutant]
-) -> Order:
+def _order(book: Book, reaches: Mapping[str, Reach], keep: Keep, mutants: Sequence[Mutant]) -> Order:
     """The order of trials, with what earlier runs have taught."""
-    order = Order(book, reaches, places)
+    order = Order(book, reaches, keep.places(mutants), keep.left(mutants))
     for mutant in filter(order.is_known, mutants):
-        order.learn(mutant, places[mutant.id][0])
+        order.learn(mutant, order.places[mutant.id][0])
     return order
 
 

@@ -83,7 +83,9 @@ class Examination:
                 self._found(mutant, Finding(Verdict.UNREACHED))
         hopeful = [mutant for mutant in mutants if self._is_open(mutant) and self.order.is_hopeful(mutant)]
         self.pool.carry_out(self._alone(hopeful))
-        self.run_together([mutant for mutant in mutants if self._is_open(mutant)])
+        left = [mutant for mutant in mutants if self._is_open(mutant)]
+        self.run_together([mutant for mutant in left if mutant.id not in self.order.left])
+        self.run_together([mutant for mutant in left if mutant.id in self.order.left], at_once=0)
 
     def run_together(self, mutants: Sequence[Mutant], *, at_once: int = TOGETHER) -> None:
         """Examine mutants of which nearly all are expected to be left: many in one run of each page.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ class Keep:
         """
         recorded = {
             key: (page, index)
-            for page, blocks in Figures.read(self.book.project).mutants.get("noticed", {}).items()
+            for page, blocks in self._recorded.get("noticed", {}).items()
             if page in self.book.pages
             for index, block in enumerate(self.book.pages[page].blocks)
             for key in blocks.get(block.id, "").split()
@@ -98,6 +99,11 @@ class Keep:
             if entry["verdict"] == Verdict.KILLED.value:
                 found[name] = (entry["page"], entry["block"])
         return found
+
+    def left(self, mutants: Iterable[Mutant]) -> set[str]:
+        """The mutants that no page had noticed when the figures were recorded, by their ids."""
+        recorded = set(self._recorded.get("left", "").split())
+        return {mutant.id for mutant in mutants if mutant.key in recorded}
 
     def keep_findings(self, findings: Mapping[str, Finding]) -> None:
         """Keep what was found."""
@@ -109,6 +115,10 @@ class Keep:
         texts = {name: self.book.text(name) for name in self.book.pages}
         kept = {"backend": self.book.backend, "files": self._files(), "texts": texts, "findings": entries}
         self._write("findings", kept)
+
+    @cached_property
+    def _recorded(self) -> Mapping[str, Any]:
+        return Figures.read(self.book.project).mutants
 
     def _files(self) -> dict[str, str]:
         return {file: digest([source]) for file, source in self.book.sources.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -47,11 +47,13 @@ class Order:
         reaches: what each page reaches.
         places: where mutants were noticed in earlier runs, by their ids: the page and its block, from 0. What has
             changed since may make it untrue, so it says where to look first, and nothing more.
+        left: the mutants that no page noticed in the last run, by their ids; true in the same way.
     """
 
     book: Book
     reaches: Mapping[str, Reach]
     places: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    left: Collection[str] = ()
     noticed: Counter[tuple[str, str, str]] = field(default_factory=Counter)
 
     def learn(self, mutant: Mutant, page: str) -> None:
@@ -76,7 +78,12 @@ class Order:
         )
 
     def is_hopeful(self, mutant: Mutant) -> bool:
-        """Whether a page can be expected to notice a mutant: where it changes a text, one that shows the text."""
+        """Whether a page can be expected to notice a mutant: where it changes a text, one that shows the text.
+
+        Of one that was left in the last run it is not.
+        """
+        if mutant.id in self.left:
+            return False
         if MARK not in mutant.text or self.is_known(mutant):
             return True
         users, text = self._users(mutant), _text(mutant)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -151,6 +152,8 @@ def _deadline(bench: Bench, job: Job, block: int) -> float:
 def _in_child(make: Callable[[], Any], writer: Connection) -> None:
     """Do a job in a process that was forked for it, tell its result, and end the process."""
     try:
+        # What the processes have in common stays so: a garbage collector would write to all of it.
+        gc.freeze()
         # A changed program may signal its whole group.
         os.setsid()
         adopt_orphans()

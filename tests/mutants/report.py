@@ -171,6 +171,7 @@ class Report:
                 "reviewed": reviewed,
                 "shown_in": self._shown_in(),
                 "noticed": self._noticed(),
+                "left": " ".join(sorted(mutant.key for mutant in self.survivors)),
             },
         )
 

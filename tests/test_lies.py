@@ -199,6 +199,16 @@ def test_what_the_reader_does_not_see_run_is_not_lied_about() -> None:
     assert lies("# A\n\n<!-- invisible-code-block: python\nleaves = 3\n-->\n\n```bash\ntrue\n```\n") != []
 
 
+def test_nor_what_a_page_within_a_page_does_not_run() -> None:
+    hidden = "<!-- invisible-code-block: python\nleaves = 3\n-->\n"
+    skipped = "<!-- not run: slow -->\n```sql\nSELECT 1;\n```\n"
+    inner = f"{hidden}\n{skipped}\n```sql\nSELECT 2;\n```\n"
+    told = "".join(lies(f'````markdown title="docs/basil.md"\n{inner}````\n'))
+    assert "SELECT 2" in told
+    assert "SELECT 1" not in told
+    assert "leaves" not in told
+
+
 @dataclass(frozen=True)
 class Told:
     """A run of `make lies`: its status, what it printed, and its report."""

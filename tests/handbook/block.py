@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from enum import Enum
 
 from handbook.rendering import Fence
@@ -113,6 +114,8 @@ def classify(fence: Fence) -> Kind:
         return Kind.OUTPUT
     if title is not None and is_path(title):
         return Kind.FILE
+    if language == "text" and title is not None and get_close_matches(title.capitalize(), [OUTPUT_TITLE], cutoff=0.8):
+        raise UnknownBlockError(f'title {title!r}; expected output is written ```text title="{OUTPUT_TITLE}"')
     if language in LANGUAGES:
         return LANGUAGES[language]
     if not language:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from figures import code_number
 from handbook.block import Block, Kind
 from handbook.page import Page, Problem
 from handbook.rendering import Fence
@@ -118,12 +119,9 @@ def stale_pages(project: Path, pages: Mapping[str, Path]) -> list[Path]:
 
 def backend_digest(project: Path) -> str:
     """What the pages' blocks run against, as one number: the Makefile and the backend's code."""
-    digest = hashlib.sha256()
-    code = (file for file in (project / "backend" / "src").rglob("*") if file.suffix != ".pyc")
-    for file in sorted([project / "Makefile", *code]):
-        if file.is_file():
-            digest.update(f"{file.relative_to(project)}\n{_digest(file)}\n".encode())
-    return digest.hexdigest()
+    makefile = project / "Makefile"
+    parts = [code_number(project), *([_digest(makefile)] if makefile.is_file() else [])]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _state(page: Path, backend: str) -> str:

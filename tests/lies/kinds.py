@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import PurePosixPath
@@ -15,6 +16,10 @@ from handbook.python import read_session
 from lies import code, commands, data, outputs, sql
 from lies.lie import Edit, Lie, Part, Source, altered, numbered
 
+# A block of a page within a page that does not run, and set-up that is hidden.
+LEFT_OUT = re.compile(
+    r"<!-- not run:.*?-->\n(?P<fence>`{3,}).*?\n(?P=fence)(?!`)|<!-- invisible-code-block:.*?-->", re.DOTALL
+)
 PROMPT_WIDTHS = {Kind.PYCON: 4, Kind.CONSOLE: 2}
 NOTHING = {Kind.PYCON: "pass", Kind.CONSOLE: ":"}
 
@@ -72,7 +77,10 @@ def _file_edits(block: Block) -> Iterator[Edit]:
     elif path.suffix == ".sh":
         yield from commands.edits(block.text)
     else:
-        yield from data.edits(block.text)
+        left_out = [match.span() for match in LEFT_OUT.finditer(block.text)] if path.suffix == ".md" else []
+        for edit in data.edits(block.text):
+            if not any(start <= edit.start and edit.end <= end for start, end in left_out):
+                yield edit
     start = len(str(path)) - len(path.name)
     yield Edit("path", start, start + len(path.stem), altered(path.stem), Part.TITLE)
 

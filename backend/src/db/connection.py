@@ -81,7 +81,7 @@ def _address(database_url: str) -> str:
         raise ValueError("an @ in the path")
     host = parts.hostname or parse_qs(parts.query).get("host", ["the default host"])[0]
     port = f":{parts.port}" if parts.port else ""
-    name = parts.path.lstrip("/")
+    name = parts.path.removeprefix("/")
     database = f", database {name}" if name else ""
     return f"{host}{port}{database}"
 

@@ -173,6 +173,9 @@ def _in_child(make: Callable[[], Any], writer: Connection) -> None:
 
 def _kill(process: int) -> None:
     """End a process of the pool and all that it started."""
+    # One that goes on while its descendants are killed starts the next, which would outlive it and keep its locks.
+    with suppress(ProcessLookupError):
+        os.kill(process, signal.SIGSTOP)
     kill_descendants(process)
     with suppress(ProcessLookupError):
         os.kill(process, signal.SIGKILL)

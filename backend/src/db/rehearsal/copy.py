@@ -44,7 +44,8 @@ def schema_copy(database_url: str) -> Iterator[str]:
         with throwaway() as server:
             copy = server.url()
             psql = [str(binary("psql")), "--no-psqlrc", "--set", "ON_ERROR_STOP=1", "--dbname", copy]
-            _run(psql, server.environment, dump)
+            # What psql reads is counted before it ends: otherwise it may be counted while a migration runs.
+            _run(psql, server.environment, f"{dump}\nSELECT pg_stat_force_next_flush();\n")
             yield copy
     except ServerError as error:
         raise CopyError(str(error)) from error

@@ -63,7 +63,8 @@ class Order:
     def is_known(self, mutant: Mutant) -> bool:
         """Whether an earlier run has found a block that notices a mutant, on a page that still executes it."""
         page, block = self.places.get(mutant.id, ("", 0))
-        return page in self.pages(mutant) and block < len(self.reaches[page].durations)
+        reach = self.reaches.get(page)
+        return reach is not None and bool(reach.blocks_for(mutant)) and block < len(reach.durations)
 
     def pages(self, mutant: Mutant) -> set[str]:
         """The pages that execute the statement of a mutant."""

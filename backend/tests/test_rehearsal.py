@@ -731,6 +731,26 @@ def test_a_connection_that_breaks_in_a_migration(garden: Rehearse, write: Write)
     assert "[PM14] Background: docs/errors.md#pm14" in output + garden.errors
 
 
+def test_a_session_that_observes_and_breaks(garden: Rehearse, write: Write) -> None:
+    """What it did not see is not reported as not locked."""
+    write(
+        "002_it.py",
+        """
+        transactional = False
+
+        async def up(conn):
+            await conn.execute("ALTER TABLE plants ADD COLUMN location text")
+            await conn.execute(
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+                " WHERE application_name = 'plantops-rehearsal-observer' AND datname = current_database()"
+            )
+        """,
+    )
+    output = garden()
+    assert garden.status == 1
+    assert "[PM14] Background: docs/errors.md#pm14" in output
+
+
 @pytest.mark.parametrize("turns", [2, 10], ids=["farewell", "closed"])
 def test_a_connection_that_breaks_between_two_tries(
     turns: int, garden: Rehearse, write: Write, monkeypatch: pytest.MonkeyPatch

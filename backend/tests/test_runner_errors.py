@@ -150,7 +150,10 @@ async def test_a_sql_error_says_all_that_postgresql_says(
             await conn.execute("INSERT INTO plants (id, name) VALUES ('a', 'mint')")
         """,
     )
-    assert await failure(migrated_url, tmp_path, errors.MigrationSqlError) == (
+    with pytest.raises(errors.MigrationSqlError) as caught:
+        await run_migrations(migrated_url, directory=tmp_path)
+    assert caught.value.detail == "Key (id)=(a) already exists."
+    assert str(caught.value) == (
         '007_bad.py, line 4: duplicate key value violates unique constraint "plants_pkey"\n'
         "    Detail: Key (id)=(a) already exists.\n"
         "    SQL: INSERT INTO plants (id, name) VALUES ('a', 'mint')\n"

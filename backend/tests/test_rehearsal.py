@@ -478,6 +478,21 @@ SWALLOWS = """
 """
 
 
+# The same, and no word of it says so.
+PASSES_OVER = """
+    class Carefree:
+        def __enter__(self):
+            pass
+
+        def __exit__(self, *_):
+            return True
+
+    async def up(conn):
+        with Carefree():
+            await conn.execute("SELECT * FROM nothing")
+"""
+
+
 # On a copy.
 
 
@@ -672,8 +687,9 @@ def test_a_failing_migration_as_json(garden: Rehearse, write: Write) -> None:
     assert error == {"code": "PM05", "line": None, "page": "docs/errors.md#pm05"}
 
 
-def test_a_swallowed_error(garden: Rehearse, write: Write) -> None:
-    write("002_it.py", SWALLOWS)
+@pytest.mark.parametrize("file", [SWALLOWS, PASSES_OVER])
+def test_a_swallowed_error(garden: Rehearse, write: Write, file: str) -> None:
+    write("002_it.py", file)
     assert garden.json()["migrations"][0]["error"]["code"] == "PM10"
 
 
@@ -749,6 +765,18 @@ def test_a_session_that_observes_and_breaks(garden: Rehearse, write: Write) -> N
     output = garden()
     assert garden.status == 1
     assert "[PM14] Background: docs/errors.md#pm14" in output
+
+
+def test_a_connection_to_the_copy_that_breaks(garden: Rehearse, write: Write) -> None:
+    garden.sql(
+        "CREATE FUNCTION leave() RETURNS trigger LANGUAGE plpgsql AS"
+        " 'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NEW; END'",
+        "CREATE TRIGGER leave BEFORE INSERT ON schema_migrations FOR EACH ROW EXECUTE FUNCTION leave()",
+    )
+    write("002_it.py", "transactional = False\n\nasync def up(conn):\n    pass\n")
+    garden()
+    assert garden.status == 1
+    assert "[PM14] Background: docs/errors.md#pm14" in garden.errors
 
 
 @pytest.mark.parametrize("turns", [2, 10], ids=["farewell", "closed"])

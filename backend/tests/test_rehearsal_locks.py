@@ -212,6 +212,29 @@ async def test_the_locks_outside_a_transaction_are_those_of_the_manual(
     assert found == [locks for _, _, locks in LOCKS_OUTSIDE]
 
 
+async def test_each_lock_outside_a_transaction_is_seen(
+    database_url: str, write: Callable[[str, str], Path], tmp_path: Path
+) -> None:
+    names = [f"pots_{number}" for number in range(6)]
+    write(
+        "001_it.py",
+        f"""
+        transactional = False
+
+        async def up(conn):
+            for name in {names}:
+                await conn.execute("SELECT pg_sleep(0.1)")
+                await conn.execute(f"ALTER TABLE {{name}} ADD COLUMN width int")
+        """,
+    )
+    conn = await asyncpg.connect(database_url)
+    for name in names:
+        await conn.execute(f"CREATE TABLE {name} ()")
+    await conn.close()
+    [report] = await reported(database_url, tmp_path)
+    assert {lock.name for lock in report.locks} == set(names)
+
+
 @pytest.mark.parametrize("row", WORK, ids=[sql[:60] for _, sql, _, _ in WORK])
 async def test_what_is_rewritten_and_scanned_is_what_the_manual_says(
     database_url: str, write: Callable[[str, str], Path], tmp_path: Path, row: tuple[str, str, set[str], set[str]]

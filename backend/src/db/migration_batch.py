@@ -201,7 +201,7 @@ async def _apply_with_retries(
                 return await _apply_without_cache(version, migration, database_url)
             if error.sqlstate not in _RETRIED:
                 raise
-            blocker = seen[-1] if seen else "another session"
+            *_, blocker = ["another session", *seen]
             if attempt == LOCK_TRIES:
                 raise failure.lock_timeout(migration, error, LOCK_TRIES, blocker) from error
             wait = jittered(pause)

@@ -220,7 +220,8 @@ def config(tmp_path: Path) -> MkDocsConfig:
     (tmp_path / "build").mkdir()
     entry = {"id": "grown[1]", "key": "", "kind": "python", "status": "passed", "line": 1, "output": GROWN}
     empty = {**entry, "id": "grown[2]", "output": ""}
-    (tmp_path / "build" / "proof.json").write_text(json.dumps({"pages": {"page.md": [entry, empty]}}))
+    shown = [{**empty, "id": "grown[4]"}, {**entry, "id": "grown[4]-output", "kind": "output"}]
+    (tmp_path / "build" / "proof.json").write_text(json.dumps({"pages": {"page.md": [entry, empty, *shown]}}))
     (tmp_path / "mkdocs.yml").write_text("site_name: Sample\n")
     loaded = load_config(str(tmp_path / "mkdocs.yml"))
     diagram.on_config(loaded)
@@ -241,6 +242,10 @@ def test_comments_become_diagrams(config: MkDocsConfig) -> None:
     assert "may I?" in html
     assert html.startswith("<p>a</p>\n<figure")
     assert html.endswith("</figure>\n<!-- c -->")
+
+
+def test_a_diagram_of_what_the_page_shows_in_words_too(config: MkDocsConfig) -> None:
+    assert "10 columns" in content("<!-- diagram: growth grown[4] -->", config)
 
 
 def test_a_block_that_has_not_run_is_refused_by_a_strict_build(config: MkDocsConfig) -> None:

@@ -147,6 +147,7 @@ def test_a_statement_that_stands_alone_is_passed() -> None:
         ("ls -l docs", ["lx -l docs", "ls -x docs", "ls docs", "ls -l docx"]),
         ("LIMIT=5s run", ["LIMIx=5s run", "LIMIT=5000s run", "LIMIT=5s rux"]),
         ("echo $?", ["echx $?"]),
+        ("run -o /dev/null", ["rux -o /dev/null", "run -x /dev/null", "run /dev/null"]),
         ("psql -c 'SELECT 7'", ["psqx -c 'SELECT 7'", "psql -x 'SELECT 7'", "psql 'SELECT 7'", "psql -c 'SELECT 8'"]),
         ('echo "two words" # why', ['echx "two words" # why', 'echo "twx words" # why', 'echo "two wordx" # why']),
     ],

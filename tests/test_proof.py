@@ -273,4 +273,7 @@ def test_the_proof_records_what_the_issue_of_a_block_needs(project: Project) -> 
         "output": "fern\n",
     }
     assert first["duration"] >= 0
+    shown = {entry["id"]: entry for entry in proof["pages"]["garden.md"]}
+    assert shown["garden[4]-output"]["output"].split() == ["one", "-----", "1", "(1", "row)"]
+    assert "output" not in shown["garden[4]"]
     assert proof["postgresql"]

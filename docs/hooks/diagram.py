@@ -92,10 +92,10 @@ def diagram(comment: re.Match[str], page: str, name: str) -> str:
 
 def _from_rows(kind: str, block: str, page: str, name: str) -> str:
     title, draw, description = FROM_ROWS[kind]
-    entries = [entry for entry in _proof.pages.get(page, []) if entry["id"] == block]
+    entries = [entry for entry in _proof.pages.get(page, []) if entry["id"] in (block, f"{block}-output")]
     if not entries:
         return NOTHING
-    rows = rows_of(entries[0].get("output", ""))
+    rows = rows_of(entries[-1].get("output", ""))
     if not rows:
         raise ValueError(f"the block {block} has printed no table")  # noqa: TRY003 - the caller names the page
     return draw(rows).svg(name, title, description(rows))

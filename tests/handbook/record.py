@@ -21,7 +21,7 @@ from proof import block_key
 PROOF = Path("build") / "proof.json"
 SHOWN = "shown"
 PROBLEM = "problem"
-# What these print is in the proof where the page does not show it.
+# What these print, and no block below shows, stands in the proof for the page to show.
 WITH_OUTPUT = {Kind.PYTHON, Kind.SQL, Kind.BASH}
 
 
@@ -190,7 +190,8 @@ def entries_of(block: Block, outcome: Outcome) -> list[dict[str, Any]]:
     if outcome.failure is not None and outcome.failure.outdated:
         # What differs is told once, at the expected output.
         entry["failure"] = became["failure"] | {"details": []}
-    return [entry, _entry(block.output, Kind.OUTPUT, f"{block.id}-output") | became]
+    # Diagrams are drawn from what was printed: there may be a ... in what the page shows of it.
+    return [entry, _entry(block.output, Kind.OUTPUT, f"{block.id}-output") | became | {"output": outcome.output}]
 
 
 def _commit(project: Path) -> str | None:

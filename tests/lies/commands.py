@@ -64,7 +64,8 @@ def _plain(word: str) -> Iterator[Edit]:
     """A word altered outside what bash puts in for variables."""
     hidden = EXPANSION.sub(lambda match: " " * len(match[0]), word)
     pieces = [match for match in re.finditer(r"[^\s\"'\\]+", hidden) if re.search(r"\w", match[0])]
-    if pieces:
+    # What is written there is nowhere: the name says no more than that.
+    if pieces and not word.endswith("/dev/null"):
         piece = pieces[-1]
         other = altered(piece[0])
         if other != piece[0]:

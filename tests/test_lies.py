@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from handbook.page import read
@@ -210,6 +211,23 @@ def test_nor_what_a_page_within_a_page_does_not_run() -> None:
     assert "leaves" not in told
 
 
+ENDLESS = """\
+# Ferns
+
+```python
+import subprocess
+
+process = subprocess.Popen(["sleep", "4711.5"], env={}, start_new_session=True)
+process.kill()
+print(process.wait())
+```
+
+```text title="Output"
+-9
+```
+"""
+
+
 @dataclass(frozen=True)
 class Told:
     """A run of `make lies`: its status, what it printed, and its report."""
@@ -307,3 +325,13 @@ def test_a_page_that_fails_is_not_lied_about(tmp_path: Path) -> None:
         == "line 5: the output differs (- is what the page shows, + what was printed)"
     )
     assert failed.fates == {}
+
+
+@pytest.mark.slow
+def test_what_a_lie_starts_does_not_outlive_it(tmp_path: Path) -> None:
+    project = Project(tmp_path / "project", own_server=True)
+    project.write("ferns.md", ENDLESS)
+    told = tell(project)
+    lie = next(key for key in told.fates if "statement: - process.kill()" in key)
+    assert told.fates[lie] == "caught by a block"
+    assert not any("4711.5" in (process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"]))

@@ -29,6 +29,7 @@ from handbook.run import Outcome, PageRun, Status
 from handbook.workspace import PAGE, Workspace, kill_processes
 from lies.fork import Copy, WorkError
 from lies.lie import Lie
+from lies.orphans import adopt_orphans, kill_descendants
 from lies.snapshot import Snapshot, SpoiltError, still, unfit
 from lies.verdict import Fate, Verdict
 
@@ -155,6 +156,8 @@ def judge(subject: Subject, lies: Sequence[Lie], course: Course, avoid: set[int]
 
 
 def _judge(subject: Subject, lies: Sequence[Lie], course: Course, avoid: set[int], server: Server) -> Judgement:
+    # Some of what a lie starts has a session of its own, and outlives the copy that started it.
+    adopt_orphans()
     workspace = _workspace(subject, server)
     blocks = subject.blocks
     attempt = Attempt(subject.path, subject.page.blocks, workspace)
@@ -185,6 +188,7 @@ def _judge(subject: Subject, lies: Sequence[Lie], course: Course, avoid: set[int
     finally:
         with suppress(Exception):
             workspace.close()
+        kill_descendants()
     return judgement
 
 
@@ -282,6 +286,8 @@ class _Segment:
             result = Copy(lambda: self._run_here(blocks, end)).result(limit)
         except WorkError as error:
             return self.start, 0, f"the harness stopped: {str(error).strip().splitlines()[-1]}"
+        finally:
+            kill_descendants()
         if result == START:
             raise SpoiltError
         assert not isinstance(result, str)

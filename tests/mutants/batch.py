@@ -15,9 +15,9 @@ import asyncpg
 
 from handbook.run import PageRun
 from lies.fork import Copy, WorkError
+from lies.orphans import kill_descendants
 from lies.snapshot import Snapshot, SpoiltError, still, unfit
 from mutants.mutant import Mutant
-from mutants.orphans import kill_descendants
 from mutants.trial import Bench, Report, Result, attempts, write_changes
 
 SPOILT = "spoilt"

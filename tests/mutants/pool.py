@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any, Protocol, TypeAlias
 
-from mutants.orphans import adopt_orphans, kill_descendants
+from lies.orphans import adopt_orphans, kill_descendants
 from mutants.trial import Bench, Report
 
 # Seconds beyond its block's limit after which a process that has not ended the block itself is killed.

@@ -1,4 +1,4 @@
-"""What a changed program leaves behind: processes that nobody waits for."""
+"""What a changed page or program leaves behind: processes that nobody waits for."""
 
 from __future__ import annotations
 

@@ -88,6 +88,11 @@ def held(lock: Path) -> str:
     return "alone"
 
 
+def wait_for(lock: Path) -> None:
+    """Wait until nobody holds a lock."""
+    os.close(launcher._lock(lock, fcntl.LOCK_EX))
+
+
 # What is run.
 
 
@@ -405,12 +410,13 @@ def test_a_failure_before_there_is_a_log(place: Path, stand_in: Path) -> None:
     with patch.object(launcher, "_installation", stand_in.absolute):
         with garden() as server:
             server.url()
-        os.close(launcher._lock(place / "shed" / "supervisor.lock", fcntl.LOCK_EX))
+        wait_for(place / "shed" / "supervisor.lock")
         (place / "shed" / "postgres").rename(place / "shed" / "moved")
         (place / "shed" / "postgres").touch()
         (place / "shed" / "postgres.log").unlink()
         with garden() as server, pytest.raises(ServerError) as caught:
             server.url()
+        wait_for(place / "shed" / "supervisor.lock")
     assert str(caught.value).replace(str((place / "shed").resolve()), "SHED") == (
         "PostgreSQL did not start: [Errno 20] Not a directory: 'SHED/postgres/postmaster.pid'\n"
         "Set DATABASE_URL to use a server of your own."

@@ -177,7 +177,8 @@ async def test_no_reader_is_stalled_while_a_migration_waits_for_its_table(
         async with holder.transaction():
             await holder.execute("SELECT count(*) FROM plants")
             await asyncio.sleep(8)
-        return time.monotonic()
+            # Its COMMIT, and so the lock's end, comes after this: the runner may be done before we hear of it.
+            return time.monotonic()
 
     holding = asyncio.create_task(hold())
     readers = asyncio.create_task(read())

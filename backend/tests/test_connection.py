@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import asyncpg
 import pytest
@@ -15,8 +18,8 @@ from src.db.errors import DatabaseUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from pathlib import Path
 
+CERTIFICATE = Path(__file__).parents[2] / "tests/handbook/server.pem"
 OPEN = [connection.connect, connection.create_pool]
 
 
@@ -113,6 +116,49 @@ async def test_what_is_wrong_with_tls_is_shown(
     text = await refusal(open_, f"postgresql://me:hush@127.0.0.1:1/plants?{option}")
     assert text.startswith("DATABASE_URL cannot be used: ")
     assert "Correct its sslmode or sslrootcert." in text
+
+
+@pytest.mark.parametrize("parameter", ["sslrootcert", "sslcert", "sslkey", "sslcrl"])
+async def test_a_file_of_tls_that_cannot_be_read_is_named(
+    parameter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {name: str(CERTIFICATE) for name in ("sslrootcert", "sslcert", "sslkey")}
+    expected = f": {tmp_path} cannot be read.\nCorrect {parameter} in DATABASE_URL, or PG{parameter.upper()}.\n("
+    query = urlencode({**files, parameter: tmp_path})
+    url = "postgresql://me:hush@127.0.0.1:1/plants?sslmode=verify-full"
+    assert expected in await refusal(connection.connect, f"{url}&{query}")
+    for name, value in {**files, parameter: str(tmp_path)}.items():
+        monkeypatch.setenv(f"PG{name.upper()}", value)
+    assert expected in await refusal(connection.connect, url)
+
+
+async def test_a_file_that_is_no_certificate() -> None:
+    text = await refusal(connection.connect, f"postgresql://?sslmode=verify-ca&sslrootcert={__file__}")
+    assert ": TLS fails.\nCorrect the files that sslrootcert, sslcert and sslkey name" in text
+
+
+async def test_a_socket_that_is_not_there_is_no_file_of_tls() -> None:
+    url = f"postgresql://me:hush@/plants?host=/nowhere&sslrootcert={CERTIFICATE}"
+    assert "nothing answers at that address" in await refusal(connection.connect, url)
+
+
+@pytest.mark.parametrize("open_", OPEN)
+async def test_a_certificate_that_is_refused(open_: Callable[[str], Awaitable[object]]) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(CERTIFICATE)
+
+    async def encrypted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(8)
+        writer.write(b"S")
+        with suppress(OSError):
+            await writer.start_tls(context)
+        writer.close()
+
+    async with await asyncio.start_server(encrypted, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        query = urlencode({"sslmode": "verify-full", "sslrootcert": CERTIFICATE})
+        text = await refusal(open_, f"postgresql://me:hush@127.0.0.1:{port}/plants?{query}")
+    assert "the server's certificate is not one that sslmode and sslrootcert accept.\nCorrect them or the host" in text
 
 
 async def test_a_server_without_tls() -> None:

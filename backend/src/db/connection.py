@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import ssl
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -61,12 +64,27 @@ _REMEDIES: tuple[tuple[type[BaseException], str, str, str], ...] = (
         "Turn it on at the server, or take sslmode out of DATABASE_URL.",
     ),
     (
+        ssl.SSLCertVerificationError,
+        "",
+        "the server's certificate is not one that sslmode and sslrootcert accept",
+        "Correct them or the host in DATABASE_URL, or the certificate at the server.",
+    ),
+    (
+        ssl.SSLError,
+        "",
+        "TLS fails",
+        "Correct the files that sslrootcert, sslcert and sslkey name in DATABASE_URL, or TLS at the server.",
+    ),
+    (
         OSError,
         "",
         "nothing answers at that address",
         "Start PostgreSQL, or correct the host and port in DATABASE_URL.",
     ),
 )
+# The files of TLS that a URL can name. Where one cannot be read, asyncpg does not say which.
+_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
+_UNREADABLE = (FileNotFoundError, IsADirectoryError, PermissionError)
 
 
 def _address(database_url: str) -> str:
@@ -86,13 +104,27 @@ def _address(database_url: str) -> str:
     return f"{host}{port}{database}"
 
 
+def _unreadable(database_url: str) -> tuple[str, str] | None:
+    """Find a file of TLS that cannot be read: what names it, and its path."""
+    query = parse_qs(urlsplit(database_url).query)
+    for name in _FILES:
+        path = query.get(name, [os.environ.get(f"PG{name.upper()}", "")])[0]
+        if path and not (Path(path).is_file() and os.access(path, os.R_OK)):
+            return name, path
+    return None
+
+
 def _refused(database_url: str, error: BaseException) -> DatabaseUnavailableError:
+    start, end = f"cannot connect to {_address(database_url)}", f"({type(error).__name__}: {error})"
+    if isinstance(error, _UNREADABLE) and (found := _unreadable(database_url)):
+        name, path = found
+        return DatabaseUnavailableError(
+            f"{start}: {path} cannot be read.\nCorrect {name} in DATABASE_URL, or PG{name.upper()}.\n{end}"
+        )
     for kind, sign, reason, remedy in _REMEDIES:
         if isinstance(error, kind) and sign in str(error):
-            return DatabaseUnavailableError(
-                f"cannot connect to {_address(database_url)}: {reason}.\n{remedy}\n({type(error).__name__}: {error})"
-            )
-    return DatabaseUnavailableError(f"cannot connect to {_address(database_url)}.\n({type(error).__name__}: {error})")
+            return DatabaseUnavailableError(f"{start}: {reason}.\n{remedy}\n{end}")
+    return DatabaseUnavailableError(f"{start}.\n{end}")
 
 
 def _malformed(error: ValueError) -> DatabaseUnavailableError:
@@ -113,6 +145,9 @@ def _explained(database_url: str) -> Iterator[None]:
     try:
         _address(database_url)
         yield
+    except ssl.SSLError as error:
+        # That a certificate is refused is a ValueError too, though the URL is well formed.
+        raise _refused(database_url, error) from error
     except ValueError as error:
         raise _malformed(error) from None
     except CONNECTION_ERRORS as error:

@@ -335,3 +335,14 @@ def test_what_a_lie_starts_does_not_outlive_it(tmp_path: Path) -> None:
     lie = next(key for key in told.fates if "statement: - process.kill()" in key)
     assert told.fates[lie] == "caught by a block"
     assert not any("4711.5" in (process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"]))
+
+
+@pytest.mark.slow
+def test_a_role_that_a_lie_makes_is_not_there_for_the_next_lie(tmp_path: Path) -> None:
+    project = Project(tmp_path / "project", own_server=True)
+    project.write("ferns.md", "# Ferns\n\n```sql\nCREATE ROLE gardener;\n```\n\n```sql\nDROP ROLE gardener;\n```\n")
+    told = tell(project, "--kinds", "name")
+    made, dropped = told.fates
+    assert "+ CREATE ROLE gardenex" in made
+    assert "+ DROP ROLE gardenex" in dropped
+    assert set(told.fates.values()) == {"caught by a block"}

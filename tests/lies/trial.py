@@ -26,7 +26,7 @@ from handbook.database import Server
 from handbook.output import Expected
 from handbook.page import Page
 from handbook.run import Outcome, PageRun, Status
-from handbook.workspace import PAGE, Workspace, kill_processes
+from handbook.workspace import Workspace
 from lies.fork import Copy, WorkError
 from lies.lie import Lie
 from lies.orphans import adopt_orphans, kill_descendants
@@ -225,7 +225,7 @@ class _Segment:
                 judgement.left += lies
                 return
             still(self.workspace)
-            self.snapshot.take()
+        self.snapshot.take()
         still(self.workspace)
         verdicts: list[Verdict] = []
         furthest = self.start
@@ -246,15 +246,15 @@ class _Segment:
             else:
                 judgement.unfaithful.add(self.start)
                 judgement.left += lies
-            self.snapshot.restore_files()
-            try:
-                self.snapshot.restore_database()
-            except SpoiltError:
-                judgement.spoilt = True
-                return
-            self.snapshot.forget()
         else:
             judgement.verdicts += verdicts
+        self.snapshot.restore_files()
+        try:
+            self.snapshot.restore_database()
+        except SpoiltError:
+            judgement.spoilt = True
+            return
+        self.snapshot.forget()
 
     def _tell(self, lie: Lie) -> tuple[Verdict, int]:
         told = lie.told
@@ -279,8 +279,7 @@ class _Segment:
         Raises:
             SpoiltError: the server cannot be put back.
         """
-        if self.start:
-            self.snapshot.restore_files()
+        self.snapshot.restore_files()
         limit = 30 + sum(PATIENCE + SLOWNESS * seconds for seconds in self.course.durations.values())
         try:
             result = Copy(lambda: self._run_here(blocks, end)).result(limit)
@@ -294,12 +293,12 @@ class _Segment:
         return result
 
     def _run_here(self, blocks: list[Block], end: int) -> tuple[int, int, str] | str | None:
+        adopt_orphans()
         workspace = self.workspace
-        if self.start:
-            try:
-                self.snapshot.restore_database()
-            except SpoiltError:
-                return START
+        try:
+            self.snapshot.restore_database()
+        except SpoiltError:
+            return START
         done = dict(self.attempt.outcomes)
         attempt = Attempt(self.subject.path, blocks, workspace, outcomes=done, durations=self.course.durations)
         try:
@@ -319,8 +318,7 @@ class _Segment:
         for value in list(workspace.namespace.values()):
             if type(value) is asyncpg.Connection and not value.is_closed():
                 value.terminate()
-        if workspace._has_processes:
-            kill_processes(PAGE, str(workspace.directory))
+        kill_descendants()
         if self.snapshot.database is None and workspace.database is not None:
             workspace.server.drop(workspace.database)
         if self.snapshot.files is None and workspace._directory is not None:

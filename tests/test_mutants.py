@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
+import psutil
 import pytest
 
 from figures import MUTANTS
@@ -19,10 +25,10 @@ from mutants.keep import Keep
 from mutants.mutant import Mutant, apply_all
 from mutants.mutation import mutants_of
 from mutants.order import Order
-from mutants.pool import Plan
+from mutants.pool import Plan, Pool
 from mutants.reach import Reach
 from mutants.reviewed import LIST, outdated, read_reviews
-from mutants.trial import Result
+from mutants.trial import Bench, Result
 
 GARDEN = """\
 import sys
@@ -376,3 +382,43 @@ def test_the_suite_is_asked_what_no_page_notices(tmp_path: Path) -> None:
         'no test notices either: garden.py::lost: return "nobody asks" -> return "XXnobody asksXX"\n'
     )
     assert ended.returncode == 1
+
+
+@dataclass
+class Place:
+    """A bench without a server."""
+
+    def mend(self) -> bool:
+        return True
+
+    def limit(self, *_: object) -> float:
+        return 60.0
+
+
+@dataclass
+class Leaving:
+    """A job whose process starts another one and is killed, as by a changed program."""
+
+    file: Path
+    page: str = "ferns.md"
+
+    def make(self, *_: object) -> str:
+        started = subprocess.Popen(["sleep", "600"], start_new_session=True)
+        self.file.write_text(str(started.pid))
+        os.kill(os.getpid(), signal.SIGKILL)
+        return "not reached"
+
+    def killed(self, *_: object) -> str:
+        return "killed"
+
+
+def test_what_a_killed_job_has_started_is_ended(tmp_path: Path) -> None:
+    results = []
+
+    def plan() -> Plan:
+        results.append((yield Leaving(tmp_path / "number")))
+
+    Pool([cast(Bench, Place())]).carry_out([plan()])
+    assert results == ["killed"]
+    with suppress(psutil.NoSuchProcess):
+        assert psutil.Process(int((tmp_path / "number").read_text())).status() == psutil.STATUS_ZOMBIE

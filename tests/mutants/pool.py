@@ -101,7 +101,7 @@ class Pool:
         process = os.fork()
         if process == 0:
             reader.close()
-            _in_child(lambda: job.make(bench, lambda block: writer.send((block, None, None))), writer)
+            _keep(lambda: job.make(bench, lambda block: writer.send((block, None, None))), writer)
         writer.close()
         self._running.append(_Running(bench, process, plan, job, reader, _deadline(bench, job, 0), again=again))
 
@@ -149,11 +149,25 @@ def _deadline(bench: Bench, job: Job, block: int) -> float:
     return time.monotonic() + 2 * bench.limit(job.page, block) + GRACE
 
 
-def _in_child(make: Callable[[], Any], writer: Connection) -> None:
-    """Do a job in a process that was forked for it, tell its result, and end the process."""
+def _keep(make: Callable[[], Any], writer: Connection) -> None:
+    """Have a child of this process do a job, and end what it leaves behind where a changed program has killed it."""
     try:
         # What the processes have in common stays so: a garbage collector would write to all of it.
         gc.freeze()
+        adopt_orphans()
+        job = os.fork()
+        if job == 0:
+            _in_child(make, writer)
+        writer.close()
+        os.waitpid(job, 0)
+        kill_descendants()
+    finally:
+        os._exit(0)
+
+
+def _in_child(make: Callable[[], Any], writer: Connection) -> None:
+    """Do a job in a process that was forked for it, tell its result, and end the process."""
+    try:
         # A changed program may signal its whole group.
         os.setsid()
         adopt_orphans()

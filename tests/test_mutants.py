@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import cast
 
 import psutil
@@ -18,6 +20,7 @@ import pytest
 
 from figures import MUTANTS
 from inner import ROOT, Project
+from mutants import memory
 from mutants.book import Book
 from mutants.change import ChangeError, changed_lines, touches
 from mutants.examination import Examination, Finding, Verdict
@@ -156,6 +159,61 @@ def test_the_lines_of_a_statement_are_those_before_its_body() -> None:
         ("def d(e=2): f()", (8, 9)),
         ("def d(e=1): pass", (8, 9)),
     ]
+
+
+SHED = """\
+import functools
+
+class Shed:
+    tools = 3
+
+    @property
+    def count(self):
+        return self.tools + 1
+
+    @staticmethod
+    def named(number=7):
+        return str(number + 1)
+
+@functools.cache
+def width():
+    def doubled(side):
+        return side + 1
+    return doubled(4)
+
+named = Shed.named
+ASK = {"Shed.count": lambda: Shed().count, "Shed.named": lambda: named(1), "width.doubled": width}
+"""
+
+
+@pytest.fixture
+def shed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    (tmp_path / "shed.py").write_text(SHED)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "shed", raising=False)
+    return importlib.import_module("shed")
+
+
+@pytest.mark.parametrize(("function", "changed"), [("Shed.count", 2), ("Shed.named", "0"), ("width.doubled", 3)])
+def test_a_function_that_is_in_memory_is_changed(shed: ModuleType, function: str, changed: object) -> None:
+    mutant = next(m for m in mutants_of("shed.py", SHED.encode()) if m.function == function and m.text == "-")
+    memory.change(shed, mutant, SHED.encode())
+    assert shed.ASK[function]() == changed
+
+
+def test_what_is_no_body_of_a_function_cannot_be_changed_in_memory(shed: ModuleType) -> None:
+    mutants = mutants_of("shed.py", SHED.encode())
+    outside = [m for m in mutants if memory.function_of(m, SHED.encode()) is None]
+    assert {m.before.strip().split(" = ")[0] for m in outside} == {"tools", "def named(number=7):", "named", "ASK"}
+    with pytest.raises(LookupError, match=r"tools = 3 .* is in no function's body"):
+        memory.change(shed, outside[0], SHED.encode())
+
+
+def test_a_function_that_is_in_memory_no_more(shed: ModuleType) -> None:
+    mutant = next(m for m in mutants_of("shed.py", SHED.encode()) if m.function == "Shed.count")
+    del shed.Shed
+    with pytest.raises(LookupError, match=r"shed has no Shed\.count"):
+        memory.change(shed, mutant, SHED.encode())
 
 
 def test_several_mutants_at_once() -> None:
@@ -410,6 +468,33 @@ class Leaving:
 
     def killed(self, *_: object) -> str:
         return "killed"
+
+
+@dataclass
+class Looking:
+    """A job that looks which of some files it has open."""
+
+    files: list[int]
+    page: str = "ferns.md"
+
+    def make(self, *_: object) -> list[bool]:
+        return [Path(f"/dev/fd/{number}").exists() for number in self.files]
+
+    def killed(self, *_: object) -> None: ...
+
+
+def test_a_job_does_not_hold_what_others_have_open(tmp_path: Path) -> None:
+    results = []
+
+    def plan(files: list[int]) -> Plan:
+        results.append((yield Looking(files)))
+
+    with (tmp_path / "first.lock").open("w") as first, (tmp_path / "second.lock").open("w") as second:
+        # Beyond the pool's own pipes as well as below them.
+        high = os.dup2(second.fileno(), 200)
+        Pool([cast(Bench, Place())]).carry_out([plan([0, first.fileno(), high])])
+        os.close(high)
+    assert results == [[True, False, False]]
 
 
 def test_what_a_killed_job_has_started_is_ended(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import asyncio
 import os
 import shutil
 import stat
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -131,6 +132,8 @@ def _is_live(value: object) -> bool:
         return not value.is_closed()
     if isinstance(value, asyncio.Future):
         return not value.done()
+    if isinstance(value, subprocess.Popen):
+        return value.returncode is None
     if isinstance(value, list | tuple | set | dict) and not isinstance(value, asyncpg.Record):
         return any(_is_live(one) for one in (value.values() if isinstance(value, dict) else value))
     live = (type(value).__module__ or "").split(".")[0] in LIVE and not isinstance(value, HARMLESS)

@@ -100,8 +100,13 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--suite", action="store_true", help="run the tests on what no page notices")
     parser.add_argument("--record", action="store_true", help="write the figures that the handbook shows")
     parser.add_argument("--again", action="store_true", help="try what earlier runs have tried as well")
+    # More than run the pages as they are: a changed program often hangs until its time is over.
     parser.add_argument(
-        "--workers", type=int, default=default_workers(), metavar="N", help="processes at a time (%(default)s)"
+        "--workers",
+        type=int,
+        default=default_workers() * 3 // 2,
+        metavar="N",
+        help="processes at a time (%(default)s)",
     )
     parser.add_argument(
         "--limit",

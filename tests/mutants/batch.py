@@ -17,6 +17,8 @@ from handbook.run import PageRun
 from lies.fork import Copy, WorkError
 from lies.orphans import kill_descendants
 from lies.snapshot import Snapshot, SpoiltError, still, unfit
+from mutants import memory
+from mutants.book import file_in
 from mutants.mutant import Mutant
 from mutants.trial import Bench, Report, Result, attempts, write_changes
 
@@ -120,7 +122,7 @@ class _Halt:
             write_changes(self.workspace, {mutant.file: mutant.apply(self.bench.book.sources[mutant.file])})
         limit = sum(2 * self.bench.limit(self.page.name, index) for index in range(self.start, last + 1))
         try:
-            result = Copy(lambda: self._run(last)).result(limit)
+            result = Copy(lambda: self._run(mutant, last)).result(limit)
         except WorkError:
             return None
         finally:
@@ -129,8 +131,15 @@ class _Halt:
             raise SpoiltError
         return result
 
-    def _run(self, last: int) -> Result | str:
-        """Run the page from here to a block, in this copy of its process."""
+    def _run(self, mutant: Mutant | None, last: int) -> Result | str:
+        """Run the page from here to a block, in this copy of its process.
+
+        Raises:
+            LookupError: the process has imported what the mutant changes, and it cannot be changed there.
+        """
+        for module in self.workspace.modules.values():
+            if mutant is not None and file_in(module.__file__) == mutant.file:
+                memory.change(module, mutant, self.bench.book.sources[mutant.file])
         try:
             self.snapshot.restore_database()
         except SpoiltError:

@@ -19,6 +19,12 @@ SOURCE = Path("backend") / "src"
 SEALED = SOURCE / "db" / "migrations"
 
 
+def file_in(path: str | None) -> str | None:
+    """The path below `backend/src` of a file in any copy of the checkout; None of a file that is elsewhere."""
+    _, inside, file = (path or "").rpartition(f"/{SOURCE.as_posix()}/")
+    return file if inside else None
+
+
 @dataclass(frozen=True)
 class TestedPage:
     """One page: its name below `docs`, its file, what it holds, and the blocks that do something."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from mutants.book import Book
+from mutants.memory import function_of
 from mutants.mutant import MARK, Mutant
 from mutants.reach import Reach
 
@@ -106,7 +107,9 @@ class Order:
         aftermath = AFTERMATH
         if self.is_known(mutant) and self.places[mutant.id][0] == name:
             blocks, weight, aftermath = [self.places[mutant.id][1]], NOTICED_IT, 0
-        start = reach.start(mutant.file, blocks[0])
+        # A function's body can be changed where the page's process has imported it already.
+        in_body = function_of(mutant, self.book.sources[mutant.file]) is not None
+        start = reach.start(blocks[0], None if in_body else mutant.file)
         seconds = STARTING_SECONDS + sum(reach.durations[start : blocks[0] + 1])
         return Turn(name, start, blocks[0], min(blocks[0] + aftermath, len(reach.durations) - 1), seconds * weight)
 

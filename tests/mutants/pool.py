@@ -100,7 +100,7 @@ class Pool:
         sys.stdout.flush()
         process = os.fork()
         if process == 0:
-            reader.close()
+            _close_all_but(writer.fileno())
             _keep(lambda: job.make(bench, lambda block: writer.send((block, None, None))), writer)
         writer.close()
         self._running.append(_Running(bench, process, plan, job, reader, _deadline(bench, job, 0), again=again))
@@ -147,6 +147,16 @@ class Pool:
 
 def _deadline(bench: Bench, job: Job, block: int) -> float:
     return time.monotonic() + 2 * bench.limit(job.page, block) + GRACE
+
+
+def _close_all_but(kept: int) -> None:
+    """Close what this process has inherited besides its standard streams and one more file.
+
+    The locks on the other benches' servers are among it: a job that hangs would keep them, and the end of such a server
+    waits until nobody does.
+    """
+    os.closerange(3, kept)
+    os.closerange(kept + 1, os.sysconf("SC_OPEN_MAX"))
 
 
 def _keep(make: Callable[[], Any], writer: Connection) -> None:

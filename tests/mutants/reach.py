@@ -18,9 +18,9 @@ from typing import Any
 import coverage
 import psutil
 
-from handbook.workspace import PAGE, Workspace
+from handbook.workspace import PAGE
 from lies.snapshot import unfit
-from mutants.book import SOURCE, Book
+from mutants.book import SOURCE, Book, file_in
 from mutants.mutant import Mutant
 from mutants.trial import Bench, Report, attempts
 
@@ -70,9 +70,9 @@ class Reach:
             since += seconds
         return places
 
-    def start(self, file: str, block: int) -> int:
-        """The last of the places down to a block at which a file of the backend can still change."""
-        bound = min(block, self.loaded.get(file, block))
+    def start(self, block: int, file: str | None = None) -> int:
+        """The last of the places down to a block; with a file of the backend, before the page's process imports it."""
+        bound = block if file is None else min(block, self.loaded.get(file, block))
         return max(place for place in self.places if place <= bound)
 
     def blocks_for(self, mutant: Mutant) -> list[int]:
@@ -110,8 +110,9 @@ class Measurement:
                 with recording.block(index):
                     _, outcome = next(tries)
                 durations.append(outcome.duration)
-                for file in _imported(page_run.workspace):
-                    loaded.setdefault(file, index)
+                for module in page_run.workspace.modules.values():
+                    if (file := file_in(module.__file__)) is not None:
+                        loaded.setdefault(file, index)
                 if outcome.failure is not None:
                     failure = f"{page.place(index)}: {outcome.failure.summary}"
                     break
@@ -162,18 +163,9 @@ class Recording:
             with suppress(coverage.CoverageException):
                 data.read()
                 for name in data.measured_files():
-                    inside = name.rpartition(f"/{SOURCE.as_posix()}/")[2]
-                    if inside in book.sources:
+                    if (inside := file_in(name)) in book.sources:
                         found.setdefault(inside, set()).update(data.lines(name) or ())
         return {name: sorted(lines) for name, lines in sorted(found.items())}
-
-
-def _imported(workspace: Workspace) -> Iterator[str]:
-    """The backend's files that a page's own process has imported."""
-    for module in workspace.modules.values():
-        _, inside, file = (module.__file__ or "").rpartition(f"/{SOURCE.as_posix()}/")
-        if inside:
-            yield file
 
 
 def _say_farewell(directory: str) -> None:

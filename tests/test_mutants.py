@@ -324,6 +324,40 @@ def test_a_kill_stays_one_when_another_page_passes(tmp_path: Path) -> None:
     assert findings[mutant.id] is told[0]
 
 
+class NoticesNothing:
+    """Runs pages that all pass, and writes down which mutants each trial makes."""
+
+    def __init__(self) -> None:
+        self.trials: list[str] = []
+
+    def carry_out(self, plans: Iterable[Plan | None]) -> None:
+        """Run each plan to its end."""
+        for plan in filter(None, plans):
+            with suppress(StopIteration):
+                trial = next(plan)
+                while True:
+                    self.trials.append("".join(mutant.text for mutant in trial.mutants))
+                    trial = plan.send(Result(None))
+
+
+@pytest.mark.parametrize(("at_once", "trials"), [(30, ["ad", "b", "c"]), (2, ["ad", "b", "c"]), (0, ["acd", "b"])])
+def test_mutants_are_tried_together_where_they_can_be_told_apart(
+    tmp_path: Path, at_once: int, trials: list[str]
+) -> None:
+    mutants = [
+        Mutant("x.py", "counted", 0, 1, "a", 1, (1, 1), "1", "a"),
+        Mutant("x.py", "counted", 0, 1, "b", 1, (1, 1), "1", "b"),
+        Mutant("x.py", "counted", 4, 5, "c", 1, (1, 1), "2", "c"),
+        Mutant("x.py", "thirsty", 8, 9, "d", 1, (1, 1), "3", "d"),
+    ]
+    order = Order(Book(tmp_path), {"garden.md": Reach("", [0.1], [{"x.py": [1]}])})
+    carrier = NoticesNothing()
+    findings: dict[str, Finding] = {}
+    Examination(order, carrier, findings, lambda *_: None).run_together(mutants, at_once=at_once)
+    assert carrier.trials == trials
+    assert {finding.verdict for finding in findings.values()} == {Verdict.SURVIVED}
+
+
 def test_a_page_that_has_noticed_a_mutant_is_tried_first(tmp_path: Path) -> None:
     project = Project(tmp_path / "project")
     for name in ("quick.md", "slow.md"):

@@ -6,7 +6,7 @@ import argparse
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -69,10 +69,9 @@ def main(arguments: Sequence[str]) -> int:
         durations.update({name: reach.durations for name, reach in reaches.items()})
         findings = {} if parsed.again else keep.findings()
         progress = _Progress(keep, findings, len(chosen))
-        examination = Examination(_order(book, reaches, keep, mutants), pool, findings, progress.tell)
+        order = _order(book, reaches, keep, mutants, left=reviews)
         try:
-            examination.run([mutant for mutant in chosen if mutant.id not in reviews])
-            examination.run_together([mutant for mutant in chosen if mutant.id in reviews], at_once=0)
+            Examination(order, pool, findings, progress.tell).run(chosen)
         finally:
             progress.end()
         report = Report(book, chosen, findings, reviews, outdated(reviews.values(), mutants, files))
@@ -160,9 +159,11 @@ def _measured(book: Book, pool: Pool, keep: Keep) -> dict[str, Reach]:
     return reaches
 
 
-def _order(book: Book, reaches: Mapping[str, Reach], keep: Keep, mutants: Sequence[Mutant]) -> Order:
-    """The order of trials, with what earlier runs have taught."""
-    order = Order(book, reaches, keep.places(mutants), keep.left(mutants))
+def _order(
+    book: Book, reaches: Mapping[str, Reach], keep: Keep, mutants: Sequence[Mutant], left: Iterable[str]
+) -> Order:
+    """The order of trials, with what earlier runs have taught, and the ids of mutants that are left as far as known."""
+    order = Order(book, reaches, keep.places(mutants), keep.left(mutants).union(left))
     for mutant in filter(order.is_known, mutants):
         order.learn(mutant, order.places[mutant.id][0])
     return order

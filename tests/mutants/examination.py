@@ -92,7 +92,7 @@ class Examination:
 
         Args:
             mutants: the mutants.
-            at_once: how many are tried together at most; 0 for any number.
+            at_once: how many are tried together at most, of different functions; 0 for any that do not overlap.
         """
         reaching: dict[str, list[Mutant]] = defaultdict(list)
         for mutant in mutants:
@@ -225,13 +225,23 @@ def _parts(turns: list[tuple[Mutant, Turn]]) -> Iterator[list[tuple[Mutant, Turn
 
 
 def _groups(mutants: Iterable[Mutant], size: int) -> Iterator[list[Mutant]]:
-    """Groups of mutants of different functions: of one function, the one could hide what the other does."""
+    """Groups of mutants that can be made together.
+
+    Of one function, the one could hide what the other does, so that a group with a size has one of each. Without a size
+    they only change different places: what hides there is taken to be left, as it was the last time.
+    """
     left = list(mutants)
     while left:
-        group: dict[tuple[str, str], Mutant] = {}
+        group: list[Mutant] = []
         for mutant in left:
-            if not size or len(group) < size:
-                group.setdefault((mutant.file, mutant.function), mutant)
-        yield list(group.values())
-        chosen = {mutant.id for mutant in group.values()}
+            has_room = not size or len(group) < size
+            if has_room and not any(_collide(mutant, other, apart=bool(size)) for other in group):
+                group.append(mutant)
+        yield group
+        chosen = {mutant.id for mutant in group}
         left = [mutant for mutant in left if mutant.id not in chosen]
+
+
+def _collide(one: Mutant, other: Mutant, *, apart: bool) -> bool:
+    overlap = one.start <= other.end and other.start <= one.end
+    return one.file == other.file and (overlap or (apart and one.function == other.function))

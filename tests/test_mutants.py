@@ -448,6 +448,10 @@ TESTS = """\
 from src.garden import forgotten
 
 
+def test_what_is_no_business_of_the_backend():
+    assert "fern" < "ivy"
+
+
 def test_what_is_forgotten():
     assert forgotten() == "no page asks"
 """

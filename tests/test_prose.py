@@ -70,7 +70,6 @@ STATED: Mapping[str, Iterable[tuple[str, str]]] = {
     "how much is loaded the first time, and about how long things take": (
         *(("tutorial.md", "80"), ("contributing/checks.md", "12"), ("contributing/checks.md", "three")),
         *(("contributing/decisions.md", figure) for figure in ("five", "10")),
-        ("contributing/mutants.md", "twenty"),
     ),
     "a moment of a decision, a version of another program": (
         *(("contributing/publish.md", figure) for figure in ("23", "2026", "0.0.73")),

@@ -6,7 +6,7 @@ import argparse
 import signal
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -69,9 +69,11 @@ def main(arguments: Sequence[str]) -> int:
         durations.update({name: reach.durations for name, reach in reaches.items()})
         findings = {} if parsed.again else keep.findings()
         progress = _Progress(keep, findings, len(chosen))
-        order = _order(book, reaches, keep, mutants, left=reviews)
+        examination = Examination(_order(book, reaches, keep, mutants), pool, findings, progress.tell)
         try:
-            Examination(order, pool, findings, progress.tell).run(chosen)
+            examination.run([mutant for mutant in chosen if mutant.id not in reviews])
+            # Each in another function than the others: an entry of the list must not hide that another is noticed.
+            examination.run_together([mutant for mutant in chosen if mutant.id in reviews], at_once=len(chosen))
         finally:
             progress.end()
         report = Report(book, chosen, findings, reviews, outdated(reviews.values(), mutants, files))
@@ -159,11 +161,9 @@ def _measured(book: Book, pool: Pool, keep: Keep) -> dict[str, Reach]:
     return reaches
 
 
-def _order(
-    book: Book, reaches: Mapping[str, Reach], keep: Keep, mutants: Sequence[Mutant], left: Iterable[str]
-) -> Order:
-    """The order of trials, with what earlier runs have taught, and the ids of mutants that are left as far as known."""
-    order = Order(book, reaches, keep.places(mutants), keep.left(mutants).union(left))
+def _order(book: Book, reaches: Mapping[str, Reach], keep: Keep, mutants: Sequence[Mutant]) -> Order:
+    """The order of trials, with what earlier runs have taught."""
+    order = Order(book, reaches, keep.places(mutants), keep.left(mutants))
     for mutant in filter(order.is_known, mutants):
         order.learn(mutant, order.places[mutant.id][0])
     return order

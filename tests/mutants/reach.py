@@ -28,6 +28,8 @@ CONFIGURATION = f"""\
 [run]
 include = */{SOURCE.as_posix()}/*
 parallel = true
+# What executes nothing of the backend is no mistake; pytest makes errors of warnings.
+disable_warnings = no-data-collected
 """
 STARTS_MEASURING = "COVERAGE_PROCESS_START"
 DATA_FILE = "COVERAGE_FILE"

@@ -71,9 +71,7 @@ def main(arguments: Sequence[str]) -> int:
         progress = _Progress(keep, findings, len(chosen))
         examination = Examination(_order(book, reaches, keep, mutants), pool, findings, progress.tell)
         try:
-            examination.run([mutant for mutant in chosen if mutant.id not in reviews])
-            # Each in another function than the others: an entry of the list must not hide that another is noticed.
-            examination.run_together([mutant for mutant in chosen if mutant.id in reviews], at_once=len(chosen))
+            examination.run(chosen, reviews)
         finally:
             progress.end()
         report = Report(book, chosen, findings, reviews, outdated(reviews.values(), mutants, files))

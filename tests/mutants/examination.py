@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
@@ -19,7 +19,7 @@ ALONE = 2
 # Mutants that are tried together.
 TOGETHER = 30
 # Mutants of one batch, at most.
-BATCH = 24
+BATCH = 48
 # Of the mutants of a function, one in so many goes first.
 SCOUTS = 5
 
@@ -76,34 +76,67 @@ class Examination:
     findings: dict[str, Finding]
     tell: Callable[[Mutant, Finding], None]
 
-    def run(self, mutants: Sequence[Mutant]) -> None:
-        """Examine mutants of which little is expected to be left: each alone first, then what is left together."""
-        for mutant in mutants:
-            if not self.order.pages(mutant):
-                self._found(mutant, Finding(Verdict.UNREACHED))
-        hopeful = [mutant for mutant in mutants if self._is_open(mutant) and self.order.is_hopeful(mutant)]
-        self.pool.carry_out(self._alone(hopeful))
-        left = [mutant for mutant in mutants if self._is_open(mutant)]
-        self.run_together([mutant for mutant in left if mutant.id not in self.order.left])
-        self.run_together([mutant for mutant in left if mutant.id in self.order.left], at_once=0)
-
-    def run_together(self, mutants: Sequence[Mutant], *, at_once: int = TOGETHER) -> None:
-        """Examine mutants of which nearly all are expected to be left: many in one run of each page.
+    def run(self, mutants: Sequence[Mutant], reviewed: Collection[str] = ()) -> None:
+        """Examine mutants: each alone first, then what is left together, and last what is expected to be left.
 
         Args:
             mutants: the mutants.
-            at_once: how many are tried together at most, of different functions; 0 for any that do not overlap.
+            reviewed: the ids of those that nobody can tell apart from the original, as their list says.
         """
+        for mutant in mutants:
+            if mutant.id not in reviewed and not self.order.pages(mutant):
+                self._found(mutant, Finding(Verdict.UNREACHED))
+        expected = {mutant.id for mutant in mutants if mutant.id in reviewed or mutant.id in self.order.left}
+        others = [mutant for mutant in mutants if mutant.id not in expected]
+        self.pool.carry_out(self._alone([m for m in others if self._is_open(m) and self.order.is_hopeful(m)]))
+        self._together([m for m in others if self._is_open(m)])
+        self._confirm([m for m in mutants if m.id in expected and self._is_open(m)], reviewed)
+
+    def _together(self, mutants: Sequence[Mutant]) -> None:
+        """Try many mutants in one run of each page, the cheapest page first: it may spare the others theirs."""
+
+        def plan(page: str, reaching: Sequence[Mutant]) -> Plan:
+            for group in _groups(self._unsettled(page, reaching), lambda *_: True, TOGETHER):
+                yield from self._settle(page, group)
+
+        found = self._reaching(mutants)
+        self.pool.carry_out(plan(page, found[page]) for page in sorted(found, key=self._seconds))
+        self._survived(mutants)
+
+    def _confirm(self, mutants: Sequence[Mutant], reviewed: Collection[str]) -> None:
+        """Try mutants that no page has noticed before, in as few runs as can be; what takes longest first.
+
+        What one of them hides of another is taken to be left, as it was the last time. An entry of the reviewed list
+        must not be hidden.
+        """
+
+        def apart(one: Mutant, other: Mutant) -> bool:
+            return one.id in reviewed or other.id in reviewed
+
+        groups = [
+            (page, group)
+            for page, reaching in self._reaching(mutants).items()
+            for group in _groups(self._unsettled(page, reaching), apart, len(mutants))
+        ]
+        groups.sort(key=lambda one: self._seconds(one[0]), reverse=True)
+        self.pool.carry_out(self._settle(page, group) for page, group in groups)
+        self._survived(mutants)
+
+    def _reaching(self, mutants: Iterable[Mutant]) -> dict[str, list[Mutant]]:
+        """The mutants that each page reaches."""
         reaching: dict[str, list[Mutant]] = defaultdict(list)
         for mutant in mutants:
             for page in self.order.pages(mutant):
                 reaching[page].append(mutant)
-        pages = sorted(reaching, key=lambda page: (sum(self.order.reaches[page].durations), page))
-        self.pool.carry_out(self._page(page, reaching[page], at_once) for page in pages)
+        return reaching
+
+    def _seconds(self, page: str) -> tuple[float, str]:
+        return sum(self.order.reaches[page].durations), page
+
+    def _survived(self, mutants: Iterable[Mutant]) -> None:
         for mutant in mutants:
             if self._is_open(mutant):
-                tried = self._tried(mutant)
-                self._found(mutant, Finding(Verdict.SURVIVED, tried=tried))
+                self._found(mutant, Finding(Verdict.SURVIVED, tried=self._tried(mutant)))
 
     def _is_open(self, mutant: Mutant) -> bool:
         finding = self.findings.get(mutant.id)
@@ -179,11 +212,9 @@ class Examination:
     def _first(self, mutant: Mutant, turn: Turn) -> int:
         return self.order.reaches[turn.page].blocks_for(mutant)[0]
 
-    def _page(self, page: str, mutants: Sequence[Mutant], at_once: int) -> Plan:
-        """Try on one page all mutants that it reaches and that are not settled."""
-        left = [m for m in mutants if self._is_open(m) and page not in self._tried(m)]
-        for group in _groups(left, at_once):
-            yield from self._settle(page, group)
+    def _unsettled(self, page: str, mutants: Iterable[Mutant]) -> list[Mutant]:
+        """Those of some mutants that are open and have not been tried on a page."""
+        return [mutant for mutant in mutants if self._is_open(mutant) and page not in self._tried(mutant)]
 
     def _settle(self, page: str, group: Sequence[Mutant]) -> Plan:
         group = [mutant for mutant in group if self._is_open(mutant)]
@@ -224,24 +255,27 @@ def _parts(turns: list[tuple[Mutant, Turn]]) -> Iterator[list[tuple[Mutant, Turn
     return (turns[at : at + size] for at in range(0, len(turns), size))
 
 
-def _groups(mutants: Iterable[Mutant], size: int) -> Iterator[list[Mutant]]:
+def _groups(mutants: Iterable[Mutant], apart: Callable[[Mutant, Mutant], bool], size: int) -> Iterator[list[Mutant]]:
     """Groups of mutants that can be made together.
 
-    Of one function, the one could hide what the other does, so that a group with a size has one of each. Without a size
-    they only change different places: what hides there is taken to be left, as it was the last time.
+    Args:
+        mutants: the mutants.
+        apart: whether two of one function are to be told apart, since the one could hide what the other does.
+        size: how many make a group at most.
     """
     left = list(mutants)
     while left:
         group: list[Mutant] = []
         for mutant in left:
-            has_room = not size or len(group) < size
-            if has_room and not any(_collide(mutant, other, apart=bool(size)) for other in group):
+            if len(group) < size and not any(_collide(mutant, other, apart) for other in group):
                 group.append(mutant)
         yield group
         chosen = {mutant.id for mutant in group}
         left = [mutant for mutant in left if mutant.id not in chosen]
 
 
-def _collide(one: Mutant, other: Mutant, *, apart: bool) -> bool:
+def _collide(one: Mutant, other: Mutant, apart: Callable[[Mutant, Mutant], bool]) -> bool:
+    if one.file != other.file:
+        return False
     overlap = one.start <= other.end and other.start <= one.end
-    return one.file == other.file and (overlap or (apart and one.function == other.function))
+    return overlap or (one.function == other.function and apart(one, other))

@@ -20,7 +20,7 @@ from .migration_lock import Queue, blockers, jittered, one_runner
 from .migration_session import LOCK_TIMEOUT, PooledSession, Session, Turn, settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Sequence
     from pathlib import Path
 
 
@@ -108,17 +108,14 @@ async def _applied(
 ) -> list[str]:
     """Apply what is pending, and return the versions that this runner applied."""
     newest = max(filter(str.isdecimal, applied), key=int, default="0")
-    ahead: dict[Path, Source] = {}
     done = []
     todo = pending(applied, files)
-    for position, (version, path) in enumerate(todo):
+    for position, (version, path, source) in enumerate(_read(todo), 1):
         if int(version) < int(newest):
             logger.warning("%s is applied after the newer migration %s", path.name, newest)
-        logger.debug("applying %s (%d of %d)", path.name, position + 1, len(todo))
+        logger.debug("applying %s (%d of %d)", path.name, position, len(todo))
         started = time.monotonic()
-        if position % _READ_AHEAD == 0:
-            ahead = _read_ahead(todo[position : position + _READ_AHEAD])
-        with loaded(path, ahead.get(path)) as migration:
+        with loaded(path, source) as migration:
             ours = await _apply_in_turn(conn, database_url, session, version, migration)
         if ours:
             logger.info("applied %s in %.0f ms", path.name, 1000 * (time.monotonic() - started))
@@ -126,13 +123,16 @@ async def _applied(
     return done
 
 
-def _read_ahead(files: Sequence[tuple[str, Path]]) -> dict[Path, Source]:
-    """Read the next migrations; one that cannot be read is left out here, and reported when its turn comes."""
-    sources: dict[Path, Source] = {}
-    for _, path in files:
-        with contextlib.suppress(MigrationError):
-            sources[path] = Source(path)
-    return sources
+def _read(files: Sequence[tuple[str, Path]]) -> Iterator[tuple[str, Path, Source | None]]:
+    """Read migrations; one that cannot be read is without its text here, and reported when its turn comes."""
+    for start in range(0, len(files), _READ_AHEAD):
+        together = files[start : start + _READ_AHEAD]
+        sources: dict[Path, Source] = {}
+        for _, path in together:
+            with contextlib.suppress(MigrationError):
+                sources[path] = Source(path)
+        for version, path in together:
+            yield version, path, sources.get(path)
 
 
 async def _apply_in_turn(

@@ -356,9 +356,8 @@ def _supervise(control: Path, run: Path, around: Path, descriptors: Iterable[int
     os.chdir("/")
     os.umask(0o077)
     signal.signal(signal.SIGTERM, _leave)
-    with contextlib.ExitStack() as stack:
-        # Whoever waits for users.lock, held to the end, must not find a supervisor any more.
-        stack.callback(os.close, own)
+    # Whoever waits for users.lock, held to the end, must not find a supervisor any more: its own lock is closed before.
+    with os.fdopen(own), contextlib.ExitStack() as stack:
         stack.callback(_remove, run)
         stack.callback((control / "state.json").unlink, missing_ok=True)
         try:

@@ -102,7 +102,7 @@ def _table(rows: Iterable[Sequence[str]]) -> list[str]:
     """Align rows in columns."""
     table = list(rows)
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in table]
+    return ["  ".join(map(str.ljust, row, widths)) for row in table]
 
 
 def _wrapped(text: str, indent: str = "", width: int = WIDTH - _LABEL) -> list[str]:

@@ -235,6 +235,21 @@ async def test_a_lock_that_is_never_free(  # noqa: PLR0913 - fixtures
     await admin.close()
 
 
+async def test_after_a_migration_outside_a_transaction_a_lock_is_not_waited_for_longer(
+    migrated_url: str, write: Callable[[str, str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migration_batch, "LOCK_TRIES", 1)
+    write("007_look.py", "transactional = False\n\n\nasync def up(conn):\n    await conn.execute('SELECT 1')\n")
+    write("008_location.py", "ALTER TABLE plants ADD COLUMN location TEXT")
+    holder = await asyncpg.connect(migrated_url)
+    async with holder.transaction(), asyncio.timeout(PATIENCE):
+        await holder.execute("LOCK TABLE plants IN ACCESS SHARE MODE")
+        with pytest.raises(LockTimeoutError):
+            await run_migrations(migrated_url, directory=tmp_path)
+    assert (await get_applied_migrations(holder))[-1] == "007"
+    await holder.close()
+
+
 async def test_a_waiting_runner_holds_nothing_and_says_what_it_waits_for(
     database_url: str,
     write: Callable[[str, str], Path],

@@ -184,6 +184,10 @@ async def test_a_sql_error_says_all_that_postgresql_says(
         await run_migrations(migrated_url, directory=tmp_path)
     assert caught.value.hint == 'Perhaps you meant to reference the column "plants.name".'
     assert f"    Hint: {caught.value.hint}\n    SQL: " in str(caught.value)
+    write("007_bad.py", "async def up(conn):\n    await conn.execute('SELECT name FROM\\nplantz')\n")
+    with pytest.raises(errors.MigrationSqlError) as caught:
+        await run_migrations(migrated_url, directory=tmp_path)
+    assert "    SQL: plantz  (line 2 of the statement)\n" in str(caught.value)
 
 
 async def test_a_long_statement_is_shortened_and_a_context_is_shown(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from inner import ROOT, Project
 from lies import code, commands, data, outputs, sql
 from lies.kinds import lies_of
 from lies.lie import Edit, altered
+from lies.snapshot import _is_live
 from lies.trial import WORTH
 
 # Each line ends with what becomes of the lies about it: every one is caught, or the ones that are named survive.
@@ -325,6 +327,23 @@ def test_a_page_that_fails_is_not_lied_about(tmp_path: Path) -> None:
         == "line 5: the output differs (- is what the page shows, + what was printed)"
     )
     assert failed.fates == {}
+
+
+def test_a_process_that_has_ended_is_no_obstacle_to_a_copy() -> None:
+    process = subprocess.Popen(["sleep", "60"])
+    assert _is_live(process)
+    process.kill()
+    process.wait()
+    assert not _is_live(process)
+
+    async def start_and_end() -> None:
+        process = await asyncio.create_subprocess_exec("sleep", "60")
+        assert _is_live(process)
+        process.kill()
+        await process.wait()
+        assert not _is_live(process)
+
+    asyncio.run(start_and_end())
 
 
 @pytest.mark.slow

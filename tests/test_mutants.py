@@ -345,22 +345,23 @@ class NoticesNothing:
 @pytest.mark.parametrize(
     ("left", "reviewed", "trials"),
     [
-        ("", "", ["ae", "b", "c", "d"]),
-        ("abcde", "", ["acde", "b"]),
-        ("bcde", "a", ["ae", "bcd"]),
-        ("a", "e", ["b", "c", "d", "ae"]),
-        ("", "abcde", ["ae", "b", "c", "d"]),
+        ("", "", ["aeg", "bf", "c", "d"]),
+        ("abcdefg", "", ["acdefg", "b"]),
+        ("bcdefg", "a", ["aefg", "bcd"]),
+        ("a", "e", ["bfg", "c", "d", "ae"]),
+        ("", "abcdefg", ["aeg", "bf", "c", "d"]),
     ],
 )
 def test_mutants_are_tried_together_where_they_can_be_told_apart(
     tmp_path: Path, left: str, reviewed: str, trials: list[str]
 ) -> None:
-    places = {"a": ("cut", 0), "b": ("cut", 0), "c": ("cut", 4), "d": ("cut", 6), "e": ("", 8)}
+    places = {"a": ("cut", 0), "b": ("cut", 0), "c": ("cut", 4), "d": ("cut", 6)}
+    places |= {"e": ("", 8), "f": ("", 12), "g": ("", 16)}
     mutants = [
-        Mutant("x.py", function, start, start + 1, f"XX{letter}", 1, (1, 1), "'a garden'", letter)
+        Mutant("x.py", function, start, start + 1, f"XX{letter}", 1, (start // 16,) * 2, "'a garden'", letter)
         for letter, (function, start) in places.items()
     ]
-    reaches = {"garden.md": Reach("", [0.1], [{"x.py": [1]}])}
+    reaches = {"garden.md": Reach("", [0.1], [{"x.py": [0, 1]}])}
     ids = {mutant.after: mutant.id for mutant in mutants}
     order = Order(_garden(tmp_path, reaches), reaches, left={ids[letter] for letter in left})
     carrier = NoticesNothing()
@@ -499,6 +500,14 @@ def test_the_suite_is_asked_what_no_page_notices(tmp_path: Path) -> None:
     }, ended.stdout + ended.stderr
     assert ended.stdout.endswith(
         'no test notices either: garden.py::lost: return "nobody asks" -> return "XXnobody asksXX"\n'
+    )
+    assert ended.returncode == 1
+
+    (project.directory / "backend" / "tests" / "test_seed.py").write_text("import nothing_of_that_name\n")
+    ended = mutants(project, "--suite", "--workers", "1", "backend/src/garden.py")
+    assert ended.stderr == (
+        "The tests of backend/tests and tests did not run to their end with the code as it is: pytest ended with "
+        "status 2. Run `make test` to see why.\n"
     )
     assert ended.returncode == 1
 

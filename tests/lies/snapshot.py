@@ -132,7 +132,7 @@ def _is_live(value: object) -> bool:
         return not value.is_closed()
     if isinstance(value, asyncio.Future):
         return not value.done()
-    if isinstance(value, subprocess.Popen):
+    if isinstance(value, subprocess.Popen | asyncio.subprocess.Process):
         return value.returncode is None
     if isinstance(value, list | tuple | set | dict) and not isinstance(value, asyncpg.Record):
         return any(_is_live(one) for one in (value.values() if isinstance(value, dict) else value))

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import src.db.migration_runner  # noqa: F401 - the server's template is made by it, in processes forked from this one
@@ -23,7 +24,7 @@ from mutants.pool import Plan, Pool
 from mutants.reach import Measurement, Reach
 from mutants.report import REPORT, Report
 from mutants.reviewed import outdated, read_reviews
-from mutants.suite import tests_for
+from mutants.suite import SuiteError, tests_for
 from mutants.trial import LEAST_LIMIT, Bench
 
 KEEP_EVERY = 20.0  # seconds
@@ -32,7 +33,14 @@ PASSED, FAILED, WRONG_USAGE = 0, 1, 2
 
 def main(arguments: Sequence[str]) -> int:
     """Run one examination and return the exit status: 0 passed, 1 not, 2 wrong usage."""
-    parsed = _parsed(arguments)
+    try:
+        return _examine(_parsed(arguments))
+    except SuiteError as error:
+        sys.stderr.write(f"{error}\n")
+        return FAILED
+
+
+def _examine(parsed: argparse.Namespace) -> int:
     # Leave in order, with what was found so far.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     project = Path.cwd()
@@ -76,9 +84,7 @@ def main(arguments: Sequence[str]) -> int:
             progress.end()
         report = Report(book, chosen, findings, reviews, outdated(reviews.values(), mutants, files))
         if parsed.suite:
-            report = Report(
-                book, chosen, findings, reviews, report.outdated, tests_for(book, report.survivors, parsed.workers)
-            )
+            report = replace(report, tests=tests_for(book, report.survivors, parsed.workers))
     whole = changed is None and len(files) == len(book.sources)
     report.write(project / parsed.report)
     if parsed.record:

@@ -19,7 +19,7 @@ ALONE = 2
 # Mutants that are tried together.
 TOGETHER = 30
 # Mutants of one batch, at most.
-BATCH = 48
+BATCH = 96
 # Of the mutants of a function, one in so many goes first.
 SCOUTS = 5
 
@@ -260,7 +260,8 @@ def _groups(mutants: Iterable[Mutant], apart: Callable[[Mutant, Mutant], bool], 
 
     Args:
         mutants: the mutants.
-        apart: whether two of one function are to be told apart, since the one could hide what the other does.
+        apart: whether two of one function, or of one statement at the top of a module, are to be told apart: the one
+            could hide what the other does.
         size: how many make a group at most.
     """
     left = list(mutants)
@@ -278,4 +279,9 @@ def _collide(one: Mutant, other: Mutant, apart: Callable[[Mutant, Mutant], bool]
     if one.file != other.file:
         return False
     overlap = one.start <= other.end and other.start <= one.end
-    return overlap or (one.function == other.function and apart(one, other))
+    return overlap or (_unit(one) == _unit(other) and apart(one, other))
+
+
+def _unit(mutant: Mutant) -> object:
+    """What a mutant could hide another one in: its function, or the statement at the top of a module."""
+    return mutant.function or mutant.statement

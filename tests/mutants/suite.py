@@ -24,6 +24,12 @@ TESTS = ("backend/tests", "tests")
 LEFT_OUT = shutil.ignore_patterns("__pycache__", ".git", ".venv", ".data", "build", ".*_cache")
 RECORD = "MUTANTS_RECORD"
 LEAST_LIMIT, LIMIT_FACTOR = 30.0, 6.0
+# What pytest ends with when every test has run: all passed, or some failed.
+COMPLETE = (0, 1)
+
+
+class SuiteError(Exception):
+    """The tests could not be run as they are; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,11 @@ class Test:
 
 
 def tests_for(book: Book, mutants: Sequence[Mutant], workers: int) -> dict[str, str]:
-    """The test that notices each of some mutants, by the mutants' ids; those that none notices are left out."""
+    """The test that notices each of some mutants, by the mutants' ids; those that none notices are left out.
+
+    Raises:
+        SuiteError: the tests do not run to their end with the code as it is.
+    """
     if not mutants:
         return {}
     tests = _record(book, workers)
@@ -56,7 +66,13 @@ def _record(book: Book, workers: int) -> list[Test]:
         project, records = Path(directory) / "project", Path(directory) / "records"
         records.mkdir()
         _copy(book.project, project)
-        _pytest(project, ["-p", "mutants.recorder", "-n", str(workers), *TESTS], {RECORD: str(records)}, None)
+        arguments = ["-p", "mutants.recorder", "-n", str(workers), *TESTS]
+        status = _pytest(project, arguments, {RECORD: str(records)}, None)
+        if status not in COMPLETE:
+            raise SuiteError(
+                f"The tests of {' and '.join(TESTS)} did not run to their end with the code as it is: "
+                f"pytest ended with status {status}. Run `make test` to see why."
+            )
         entries = [json.loads(line) for file in records.iterdir() for line in file.read_text().splitlines()]
     return sorted((Test(**entry) for entry in entries), key=lambda test: test.seconds)
 

@@ -69,6 +69,7 @@ STATED: Mapping[str, Iterable[tuple[str, str]]] = {
     ),
     "how much is loaded the first time, and about how long things take": (
         *(("tutorial.md", "80"), ("contributing/checks.md", "12"), ("contributing/checks.md", "three")),
+        ("contributing/mutants.md", "twenty"),
         *(("contributing/decisions.md", figure) for figure in ("five", "10")),
     ),
     "a moment of a decision, a version of another program": (

@@ -460,6 +460,13 @@ def test_the_lines_of_a_branch(tmp_path: Path) -> None:
 
 
 FORGOTTEN = """\
+LEAVES = 3
+
+
+def leaves() -> int:
+    return LEAVES
+
+
 def forgotten() -> str:
     return "no page asks"
 
@@ -469,7 +476,18 @@ def lost() -> str:
 """
 
 TESTS = """\
-from src.garden import forgotten
+import subprocess
+import sys
+
+from src.garden import forgotten, leaves
+
+
+def test_that_it_can_be_imported():
+    subprocess.run([sys.executable, "-c", "import src.garden"], cwd="backend", check=True)
+
+
+def test_how_many_leaves_there_are():
+    assert leaves() == 3
 
 
 def test_what_is_no_business_of_the_backend():
@@ -496,6 +514,7 @@ def test_the_suite_is_asked_what_no_page_notices(tmp_path: Path) -> None:
     entries = json.loads((project.directory / "build" / "mutants.json").read_text())["all"]
     tests = {entry["after"]: entry["test"] for entry in entries if "test" in entry}
     assert tests == {
+        "LEAVES = 4": "backend/tests/test_garden.py::test_how_many_leaves_there_are",
         'return "XXno page asksXX"': "backend/tests/test_garden.py::test_what_is_forgotten",
     }, ended.stdout + ended.stderr
     assert ended.stdout.endswith(
@@ -503,11 +522,11 @@ def test_the_suite_is_asked_what_no_page_notices(tmp_path: Path) -> None:
     )
     assert ended.returncode == 1
 
-    (project.directory / "backend" / "tests" / "test_seed.py").write_text("import nothing_of_that_name\n")
+    (project.directory / "backend" / "tests" / "conftest.py").write_text("import nothing_of_that_name\n")
     ended = mutants(project, "--suite", "--workers", "1", "backend/src/garden.py")
     assert ended.stderr == (
         "The tests of backend/tests and tests did not run to their end with the code as it is: pytest ended with "
-        "status 2. Run `make test` to see why.\n"
+        "status 4. Run `make test` to see why.\n"
     )
     assert ended.returncode == 1
 

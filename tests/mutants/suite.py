@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mutants.book import SOURCE, Book
+from mutants.memory import function_of
 from mutants.mutant import Mutant
 from mutants.reach import executes
 
@@ -79,8 +80,10 @@ def _record(book: Book, workers: int) -> list[Test]:
 
 def _noticing(book: Book, mutant: Mutant, tests: Sequence[Test]) -> str:
     """The first test that fails with a mutant; empty where none does."""
-    # What runs when a module is imported belongs to no test.
-    chosen = [test for test in tests if executes(test.lines, mutant)] or [t for t in tests if mutant.file in t.lines]
+    chosen = [test for test in tests if executes(test.lines, mutant)]
+    if function_of(mutant, book.sources[mutant.file]) is None:
+        # What runs when a module is imported is of use to every test of the module, in whichever it is imported.
+        chosen = [test for test in tests if mutant.file in test.lines]
     if not chosen:
         return ""
     with tempfile.TemporaryDirectory() as directory:

@@ -28,6 +28,9 @@ LOCK_FILE = Path(CURRENT["LOCK_FILE"])
 STAMP: str = CURRENT["STAMP"]
 UNFINISHED = "unfinished\n"
 SECONDS_BETWEEN_REPORTS = 10.0
+# A lock file is complete, so nothing is resolved: pip's resolver takes the newest package for an extra that is not
+# named in it. Wheels only, because building from source runs code that no hash vouches for.
+AS_LOCKED = ("--no-deps", "--require-hashes", "--only-binary=:all:")
 PIP_PROGRESS = (
     "Collecting ",
     "Processing ",
@@ -109,7 +112,7 @@ def install(python: Path, lock_file: Path) -> None:
     told = time.monotonic()
     lines = []
     with subprocess.Popen(
-        [*command, "--require-hashes", "--requirement", str(lock_file)],
+        [*command, *AS_LOCKED, "--requirement", str(lock_file)],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

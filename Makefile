@@ -56,16 +56,16 @@ endef
 serve: environment ## show the handbook on http://127.0.0.1:8000
 	@$(PY) -c 'import socket, sys; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); sys.exit(s.connect_ex(("127.0.0.1", $(PORT))) == 0)' \
 		|| { printf 'Port %s is in use. Stop what listens there, or: make serve PORT=%s\n' '$(PORT)' "$$(($(PORT) + 1))" >&2; exit 1; }
-	@$(ALONE) PYTHONPATH=backend:tests:docs/hooks exec $(PY) -m handbook.live --address 127.0.0.1:$(PORT)
+	@$(ALONE) PYTHONPATH=backend:tests:docs/hooks exec $(PY) -m commands.live --address 127.0.0.1:$(PORT)
 
 check: environment ## lint, types, pages, tests, coverage, strict build
 	$(run-lint)
 	$(HEADING) 'Pages and the handbook'
-	@$(ALONE) $(PY) -m pytest docs tests --ignore tests/test_site.py -m 'not slow' $(WORKERS) --dist loadfile
+	@$(ALONE) $(PY) -m pytest docs tests --ignore tests/site/test_site.py -m 'not slow' $(WORKERS) --dist loadfile
 	$(run-build)
 	$(HEADING) 'Site and backend'
 	@rm -f .coverage .coverage.*
-	@$(ALONE) HANDBOOK_SITE=build/site $(PY) -m pytest tests/test_site.py backend/tests -m 'not slow' $(WORKERS) --dist worksteal --cov --cov-branch
+	@$(ALONE) HANDBOOK_SITE=build/site $(PY) -m pytest tests/site/test_site.py backend/tests -m 'not slow' $(WORKERS) --dist worksteal --cov --cov-branch
 
 site: docs-test ## test the pages and build them into build/site
 	$(run-build)
@@ -116,13 +116,13 @@ mutants-changed: environment ## the same of the lines that differ from BASE
 VERSIONS =
 check-versions: PAGE = docs/how-to
 check-versions: environment ## run the guides on PostgreSQL 14 to 18
-	@$(ALONE) PYTHONPATH=backend:tests:docs/hooks exec $(PY) -m handbook.versions $(PAGE) $(if $(VERSIONS),--versions $(VERSIONS))
+	@$(ALONE) PYTHONPATH=backend:tests:docs/hooks exec $(PY) -m commands.versions $(PAGE) $(if $(VERSIONS),--versions $(VERSIONS))
 
 bench: environment ## time the migration runner against bare asyncpg
 	@$(ALONE) $(PY) backend/tests/benchmark.py
 
 bench-handbook: environment ## time the harness and the marks against their bounds
-	@$(ALONE) $(PY) tests/benchmarks/harness.py && $(PY) tests/benchmarks/site.py
+	@$(ALONE) $(PY) tests/benchmarks/blocks.py && $(PY) tests/benchmarks/site.py
 
 restart-backend: environment ## start the backend anew, wait until it is ready
 	@$(ALONE) cd backend && exec $(PY) -m src.service restart

@@ -19,7 +19,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from harness import ROOT, report, seconds
+from blocks import ROOT, report, seconds
 
 from proof import PROOF, block_key  # on the path that the harness's benchmark sets
 

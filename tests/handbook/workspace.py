@@ -37,6 +37,7 @@ COPIED = (
     "docs/assets",
     "docs/hooks",
     "docs/theme",
+    "tests/commands",
     "tests/handbook",
     "tests/lies",
     "tests/mutants",

@@ -11,9 +11,9 @@ import pytest
 from handbook.page import read, text_of
 from handbook.rendering import Renderer
 from handbook.suite import pages_of
-from shown import shown
+from prose.shown import shown
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 NO_PROSE = re.compile(r"(?ms)\A---\n.*?\n---$|^( *)(`{3,}|~{3,}).*?^\1\2 *$|<!--.*?-->")
 LITERAL = re.compile(r"(?<!`)(`+)(?!`)((?:(?!\n *\n).)+?)(?<!`)\1(?!`)", re.DOTALL)
 # What differs from time to time, or what a reader puts in.
@@ -137,7 +137,7 @@ def is_shown(literal: str, blocks: str) -> bool:
 
 def is_of_the_project(literal: str) -> bool:
     """Whether the project has a file, a module, a make target, a test or an option of this name."""
-    if found := re.fullmatch(r"((?:backend/)?tests/\w+\.py)::(\w+)(?:\[(\w+)\])?", literal):
+    if found := re.fullmatch(r"((?:backend/)?tests/[\w/]+\.py)::(\w+)(?:\[(\w+)\])?", literal):
         text = (ROOT / found[1]).read_text(encoding="utf-8") if (ROOT / found[1]).exists() else ""
         return f"def {found[2]}(" in text and (found[3] or "") in text
     if found := re.fullmatch(r"make ([a-z-]+)(?: [A-Z]+=.*)?", literal):
@@ -185,7 +185,9 @@ def test_what_stands_in_backticks_is_called_so(blocks: dict[str, str]) -> None:
             met.add(literal)
             if literal not in excepted:
                 unknown.append(f"docs/{name}:{line}: `{literal}` is in no block that runs, and nothing of the project.")
-    assert not unknown, "\n".join([*unknown, "Correct it, show it, or give a reason in NAMED of tests/test_prose.py."])
+    assert not unknown, "\n".join(
+        [*unknown, "Correct it, show it, or give a reason in NAMED of tests/prose/test_prose.py."]
+    )
     assert excepted - met == set(), "NAMED holds what needs no reason"
 
 
@@ -201,7 +203,9 @@ def test_a_figure_is_one_of_the_pages_blocks(blocks: dict[str, str]) -> None:
             met.add((name, figure))
             if (name, figure) not in excepted:
                 unknown.append(f"docs/{name}:{line}: {figure} is in no block of the page.")
-    assert not unknown, "\n".join([*unknown, "Correct it, show it, or give a reason in STATED of tests/test_prose.py."])
+    assert not unknown, "\n".join(
+        [*unknown, "Correct it, show it, or give a reason in STATED of tests/prose/test_prose.py."]
+    )
     assert excepted - met == set(), "STATED holds what needs no reason"
 
 
@@ -232,8 +236,8 @@ def test_what_is_shown(literal: str, *, expected: bool) -> None:
         *(("make check", True), ("make checks", False), ("make migration NAME=fern", True), ("make check fern", False)),
         *(("ARGS=--record", True), ("ARGS=--records", False), ("migration_batch", True), ("migration_batches", False)),
         *(("docs/hooks", True), ("docs/hook", False), ("/etc", False), ("build/site", False), ("versions-*.txt", True)),
-        *(("tests/test_prose.py::test_what_is_shown", True), ("tests/test_prose.py::test_what_is", False)),
-        ("tests/test_prosa.py::test_what_is_shown", False),
+        *(("tests/prose/test_prose.py::test_what_is_shown", True), ("tests/test_prose.py::test_what_is", False)),
+        ("tests/prose/test_prosa.py::test_what_is_shown", False),
     ],
 )
 def test_what_is_of_the_project(literal: str, *, expected: bool) -> None:

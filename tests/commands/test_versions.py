@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from handbook.versions import INSTALLATIONS, NEWEST, PIN, supported
-from inner import ROOT, Project
+from commands.versions import INSTALLATIONS, NEWEST, PIN, supported
+from harness.project import ROOT, Project
 from proof import Proof, mark
 from verification import text
 
@@ -130,7 +130,7 @@ def project(tmp_path: Path) -> Project:
 def check(project: Project, version: str) -> tuple[int, str]:
     """Run the pages of a project on a version, and return the command's status and what it printed."""
     ended = subprocess.run(
-        [sys.executable, "-m", "handbook.versions", "docs", "--versions", version],
+        [sys.executable, "-m", "commands.versions", "docs", "--versions", version],
         cwd=project.directory,
         # It needs no workers for one page.
         env={**project.environment, "PYTHONPATH": "backend:tests:docs/hooks", "PYTEST_XDIST_AUTO_NUM_WORKERS": "0"},

@@ -1,6 +1,6 @@
 """What the harness costs: a page's database, and running blocks as against plain test functions.
 
-.venv/bin/python tests/benchmarks/harness.py
+.venv/bin/python tests/benchmarks/blocks.py
 
 Prints each figure beside its bound, and ends with status 1 where one is missed. Processes are timed as a whole, the
 kinds in turn, and medians are compared.
@@ -22,7 +22,7 @@ sys.path[:0] = [str(ROOT / name) for name in ("tests", "backend", "docs/hooks")]
 import asyncpg  # noqa: E402 - below the paths that the next ones are found on
 
 from handbook.database import Server, serve  # noqa: E402
-from inner import Project  # noqa: E402
+from harness.project import Project  # noqa: E402
 
 DATABASE_BOUND = 0.030  # seconds for a page's database: creation, connection and drop
 FUNCTIONS_BOUND = 1.3  # times what the same bodies take as test functions

@@ -21,7 +21,7 @@ import pytest
 
 from handbook.database import Server
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 STAMP = "plantops-set-up"
 # What the set-up needs beside Python.
 TOOLS = ("awk", "make", "sh")
@@ -253,6 +253,7 @@ def linked(tmp_path: Path) -> Path:
         "pyproject.toml",
         "backend",
         "tests/handbook",
+        "tests/commands",
     )
     for page in (project / "docs").rglob("*.md"):
         page.unlink()

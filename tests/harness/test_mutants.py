@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from figures import MUTANTS
-from inner import ROOT, Project
+from harness.project import ROOT, Project
 from mutants import memory
 from mutants.book import Book
 from mutants.change import ChangeError, changed_lines, touches

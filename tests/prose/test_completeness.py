@@ -17,12 +17,12 @@ from handbook.database import OWN_SERVER
 from handbook.page import read, text_of
 from handbook.rendering import Renderer
 from handbook.suite import pages_of
-from shown import Shown, shown
+from prose.shown import Shown, shown
 from src.config import SettingsError
 from src.db import errors, migration_runner
 from src.db.command import main
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 # Any value that is read from the environment by its name; PATH is the system's.
 VARIABLE = re.compile(r"""(?:environ(?:\.get\(|\[)|getenv\()["'](?!PATH\b)(\w+)["']""")

@@ -8,7 +8,7 @@ import pytest
 
 from handbook.database import Server
 from handbook.record import stale_pages
-from inner import Project, Run
+from harness.project import Project, Run
 from proof import block_key
 
 pytestmark = pytest.mark.slow
@@ -139,7 +139,7 @@ def test_every_block_has_its_outcome(project: Project) -> None:
 @pytest.mark.parametrize("order", ["reversed", "interleaved", "1"])
 def test_the_order_of_items_does_not_matter(project: Project, order: str) -> None:
     project.environment["ORDER"] = order
-    assert outcomes(project.pytest("-rA", "-p", "ordering", *BLOCKS, "docs")) == EXPECTED
+    assert outcomes(project.pytest("-rA", "-p", "harness.ordering", *BLOCKS, "docs")) == EXPECTED
 
 
 @pytest.mark.parametrize("arguments", [("--dist", "loadfile"), ("--dist", "load")])
@@ -151,7 +151,7 @@ def test_workers_do_not_matter(project: Project, arguments: tuple[str, str]) -> 
 
 def test_a_shuffled_run_of_workers_has_the_same_outcomes(project: Project) -> None:
     project.environment["ORDER"] = "4"
-    assert outcomes(project.pytest("-rA", "-p", "ordering", "-n", "2", *BLOCKS, "docs")) == EXPECTED
+    assert outcomes(project.pytest("-rA", "-p", "harness.ordering", "-n", "2", *BLOCKS, "docs")) == EXPECTED
 
 
 def test_one_block_runs_those_above_it_first(project: Project) -> None:

@@ -8,7 +8,7 @@ from handbook.database import Server
 from handbook.output import compare, lines_of
 from handbook.run import Edit
 from handbook.update import apply_edits
-from inner import Project, Run
+from harness.project import Project, Run
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -16,7 +15,7 @@ import pytest
 
 import verification
 from handbook.workspace import free_port
-from inner import Project
+from harness.project import Project
 from proof import Proof, block_key, mark
 
 pytestmark = pytest.mark.slow
@@ -69,18 +68,6 @@ def prove(project: Project) -> None:
     project.pytest("-q", "docs")
 
 
-def build(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "mkdocs", "--quiet", "build", *arguments],
-        cwd=project.directory,
-        env={**os.environ, "NO_MKDOCS_2_WARNING": "1", "SOURCE_DATE_EPOCH": "0"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-
-
 def page(project: Project, name: str = "garden") -> str:
     return (project.directory / "build" / "site" / f"{name}.html").read_text(encoding="utf-8")
 
@@ -93,7 +80,7 @@ def marks(html: str) -> list[str]:
 
 def test_each_block_of_a_page_has_its_mark(project: Project) -> None:
     prove(project)
-    built = build(project, "--strict")
+    built = project.build("--strict")
     assert (built.returncode, built.stdout) == (0, "")
     html = page(project)
     ran, *others = marks(html)
@@ -110,7 +97,7 @@ def test_each_block_of_a_page_has_its_mark(project: Project) -> None:
 
 def test_the_page_of_all_blocks_lists_each_with_its_reason(project: Project) -> None:
     prove(project)
-    build(project, "--strict")
+    project.build("--strict")
     start, text = (" ".join(re.sub(r"<[^>]+>", " ", page(project, name)).split()) for name in ("index", "verification"))
     for where in (start, text):
         assert "The handbook has 6 blocks on 1 page." in where
@@ -122,7 +109,7 @@ def test_the_page_of_all_blocks_lists_each_with_its_reason(project: Project) -> 
 
 
 def test_a_strict_build_without_a_proof_names_the_first_block(project: Project) -> None:
-    built = build(project, "--strict")
+    built = project.build("--strict")
     assert built.returncode != 0
     assert 'garden.md:4: no proof for this block; run make docs-test\n\nprint("fern")' in built.stdout
 
@@ -130,21 +117,21 @@ def test_a_strict_build_without_a_proof_names_the_first_block(project: Project) 
 def test_a_strict_build_refuses_a_block_that_has_changed_since_its_proof(project: Project) -> None:
     prove(project)
     project.write("garden.md", GARDEN.replace("SELECT 1 AS", "SELECT 2 AS"))
-    built = build(project, "--strict")
+    built = project.build("--strict")
     assert built.returncode != 0
     assert "garden.md:23: no proof for this block" in built.stdout
     # Prose is not proven.
     project.write("garden.md", GARDEN.replace("# Garden", "# The garden\n\nIt is small."))
-    assert build(project, "--strict").returncode == 0
+    assert project.build("--strict").returncode == 0
 
 
 def test_a_strict_build_refuses_a_block_that_failed(project: Project) -> None:
     project.write("garden.md", GARDEN.replace("   1\n", "   7\n"))
     prove(project)
-    built = build(project, "--strict")
+    built = project.build("--strict")
     assert built.returncode != 0
     assert "garden.md:22: this block failed when it ran" in built.stdout
-    assert build(project).returncode == 0, "a build that is not strict shows the failure instead"
+    assert project.build().returncode == 0, "a build that is not strict shows the failure instead"
     html = page(project)
     assert marks(html)[-2:] == [
         "Failed at line 29: the output differs (- is what the page shows, + what was printed)",
@@ -156,14 +143,14 @@ def test_a_strict_build_refuses_a_block_that_failed(project: Project) -> None:
 def test_a_proof_of_another_page_proves_nothing(project: Project) -> None:
     prove(project)
     project.write("copy.md", GARDEN)
-    built = build(project, "--strict")
+    built = project.build("--strict")
     assert "copy.md:4: no proof for this block" in built.stdout
 
 
 def test_a_problem_of_the_page_is_shown_and_refused(project: Project) -> None:
     project.write("garden.md", GARDEN + "\n```pyhton\nx\n```\n")
     prove(project)
-    built = build(project, "--strict")
+    built = project.build("--strict")
     assert built.returncode != 0
     assert "garden.md" in built.stdout
 
@@ -171,7 +158,7 @@ def test_a_problem_of_the_page_is_shown_and_refused(project: Project) -> None:
 def test_a_damaged_proof_is_an_error_with_a_remedy(project: Project) -> None:
     (project.directory / "build").mkdir()
     (project.directory / "build" / "proof.json").write_text('{"pages":')
-    built = build(project)
+    built = project.build()
     assert built.returncode != 0
     assert "not a proof" in built.stdout
     assert "delete it and run make docs-test" in built.stdout
@@ -182,7 +169,7 @@ def test_the_same_proof_gives_the_same_bytes(project: Project) -> None:
     sites = []
     for name in ("one", "two"):
         directory = project.directory / name
-        assert build(project, "--strict", "--site-dir", str(directory)).returncode == 0
+        assert project.build("--strict", "--site-dir", str(directory)).returncode == 0
         sites.append({path.relative_to(directory): path.read_bytes() for path in directory.rglob("*.html")})
     assert sites[0] == sites[1]
     assert len(sites[0]) >= 3
@@ -209,7 +196,7 @@ def test_a_served_page_is_proven_again_when_it_is_saved(project: Project) -> Non
     address = f"http://127.0.0.1:{port}"
     environment = {**project.environment, "PYTHONPATH": "backend:tests:docs/hooks", "NO_MKDOCS_2_WARNING": "1"}
     with subprocess.Popen(
-        [sys.executable, "-m", "handbook.live", "--address", f"127.0.0.1:{port}"],
+        [sys.executable, "-m", "commands.live", "--address", f"127.0.0.1:{port}"],
         cwd=project.directory,
         env=environment,
         stdout=subprocess.PIPE,

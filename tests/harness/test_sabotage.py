@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from handbook.database import Server
-from inner import Project, Run
+from harness.project import Project, Run
 
-TESTS = "tests/test_harness_parts.py"
+TESTS = "tests/harness/test_parts.py"
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from pygments.util import ClassNotFound  # type: ignore[import-untyped] # has no
 
 from handbook.rendering import Fence, Renderer
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 LITERAL = "a literal"
 
 

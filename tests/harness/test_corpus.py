@@ -1,7 +1,7 @@
 """The corpus: one small page for each thing that a page can do right or wrong, and what the harness makes of it.
 
 Beside each page stands a text with what is collected from it and what is reported when it runs. To write these texts
-anew, and then read their difference: UPDATE_CORPUS=1 .venv/bin/pytest tests/test_corpus.py
+anew, and then read their difference: UPDATE_CORPUS=1 .venv/bin/pytest tests/harness/test_corpus.py
 """
 
 import fcntl
@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from handbook.database import Server
-from inner import Project
+from harness.project import Project
 
-CORPUS = Path(__file__).parent / "corpus"
+CORPUS = Path(__file__).parents[1] / "corpus"
 PAGES = sorted(CORPUS.rglob("*.md"))
 UPDATING = "UPDATE_CORPUS" in os.environ
 
@@ -32,7 +32,7 @@ def listings(tmp_path_factory: pytest.TempPathFactory, worker_id: str, postgres:
                 project.write(page.relative_to(CORPUS).as_posix(), page.read_bytes())
             draft = base / "corpus-listings-draft"
             project.environment["LISTING"] = str(draft)
-            run = project.pytest("-p", "listing", "docs")
+            run = project.pytest("-p", "harness.listing", "docs")
             assert run.status == 1, f"the corpus holds wrong pages, so its run must fail:\n{run.output}"
             draft.rename(directory)
     return directory

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from handbook.database import Server
-from inner import Project
+from harness.project import Project
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from inner import ROOT, Project
+from harness.project import ROOT, Project
 
 pytestmark = pytest.mark.slow
 

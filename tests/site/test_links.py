@@ -16,7 +16,7 @@ from mkdocs.utils import meta
 from handbook.suite import pages_of
 from src.db import errors
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 BESIDE = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
 # `[text][reference]`, `[reference][]`, `[text](address` and `[^note]` are shown as they are where they lead nowhere.
 UNDEFINED = re.compile(r"\[[^\[\]]+\]\s?\[[^\[\]]*\]|\]\(|\[\^\w+\]")
@@ -142,7 +142,7 @@ def test_every_test_that_a_page_names_exists() -> None:
     named = {
         (file, test)
         for text in texts
-        for file, test in re.findall(r"((?:backend/)?tests/\w+\.py)::(\w+)", text)
+        for file, test in re.findall(r"((?:backend/)?tests/[\w/]+\.py)::(\w+)", text)
         if f'title="{file}"' not in text
     }
     assert named

@@ -11,7 +11,7 @@ import pytest
 from handbook.page import read, text_of
 from handbook.rendering import Renderer
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "how-to" / "choose-a-safe-way.md"
 # From the weakest to the strongest.
 MODES = (

@@ -26,7 +26,7 @@ from handbook.database import Server
 from handbook.page import read, text_of
 from handbook.rendering import Renderer
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SVG = "{http://www.w3.org/2000/svg}"
 
 GROWN = """\

@@ -12,10 +12,10 @@ import pytest
 
 from handbook.page import read, text_of
 from handbook.rendering import Renderer
-from shown import shown
+from prose.shown import shown
 from src.db.errors import MigrationError
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 INDEX = DOCS / "reference" / "error-index.md"
 TROUBLESHOOTING = DOCS / "troubleshooting"
 OVERVIEW = TROUBLESHOOTING / "index.md"

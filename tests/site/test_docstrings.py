@@ -12,11 +12,9 @@ import pytest
 
 from docstrings import DIRECTIVE, STYLE
 from figures import MUTANTS
-from inner import ROOT, Project
+from harness.project import ROOT, Project
 from proof import PROOF
 from src.db import migration_runner
-from test_figures import FOUND
-from test_proof import build
 
 RUNNER = ROOT / "docs" / "reference" / "runner.md"
 PAGE = """\
@@ -83,9 +81,11 @@ def test_the_page_holds_the_docstrings_of_the_source(tmp_path: Path) -> None:
         "functions": {"src.db.migration_history.ensure_migrations_table": {"index.md": ["top[1]"]}},
         "errors": {"MigrationNameError": {"index.md": ["top[1]"]}},
     }
-    (project.directory / MUTANTS).write_text(json.dumps({**FOUND, "code": "", "shown_in": shown_in}))
+    counts = {"mutants": 2010, "killed": 1999, "reviewed": 10}
+    found = {"date": "2026-11-08", "postgresql": "18.6", "code": "", **counts, "shown_in": shown_in}
+    (project.directory / MUTANTS).write_text(json.dumps(found))
 
-    built = build(project)
+    built = project.build()
     assert built.returncode == 0, built.stdout
     assert built.stdout == ""
     site = project.directory / "build" / "site"

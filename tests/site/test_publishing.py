@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.project import Project
 from history import last_changes
-from inner import Project
 from programs import first_sentence
 
 FERN = """\

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("Makefile", "mkdocs.yml", "pyproject.toml")
 LINKED = (".venv", "backend", "requirements", "tests", "docs/hooks", "docs/theme")
 # What would tie the inner run to the one it is started from, apart from the server, and what makes pytest tell more.
@@ -75,6 +75,18 @@ class Project:
         settings = settings[: settings.index("nav:")] + settings[settings.index("theme:") :]
         (self.directory / "mkdocs.yml").write_text(settings, encoding="utf-8")
         shutil.copytree(ROOT / "docs" / "assets", self.docs / "assets")
+
+    def build(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Build the project's site into build/site; what MkDocs prints is in `stdout`."""
+        return subprocess.run(
+            [sys.executable, "-m", "mkdocs", "--quiet", "build", *arguments],
+            cwd=self.directory,
+            env={**os.environ, "NO_MKDOCS_2_WARNING": "1", "SOURCE_DATE_EPOCH": "0", **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start pytest, with the pages as what it tests unless the arguments name something."""

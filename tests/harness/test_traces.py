@@ -12,7 +12,7 @@ import pytest
 
 from handbook.database import Server
 from handbook.workspace import PAGE
-from inner import Project
+from harness.project import Project
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ import pytest
 
 from handbook.page import read
 from handbook.rendering import Renderer
-from inner import ROOT, Project
+from harness.project import ROOT, Project
 from lies import code, commands, data, outputs, sql
 from lies.kinds import lies_of
 from lies.lie import Edit, altered

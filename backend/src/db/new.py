@@ -19,6 +19,8 @@ _LONGEST = 60
 # It ends in an error on purpose: `seal` refuses, and the runner does not apply, what nobody has written yet.
 _TEMPLATE = '''"""{title}."""
 
+import asyncpg
+
 # up and the record of its version are one transaction: both are kept, or neither.
 #
 # - Write what is safe to run twice: IF NOT EXISTS, IF EXISTS, ON CONFLICT DO NOTHING.
@@ -28,7 +30,7 @@ _TEMPLATE = '''"""{title}."""
 # - Never edit it once a database has applied it. Add another migration instead.
 
 
-async def up(conn):
+async def up(conn: asyncpg.Connection) -> None:
     # await conn.execute("ALTER TABLE plants ADD COLUMN IF NOT EXISTS location text")
     raise NotImplementedError("{unfinished}")
 '''

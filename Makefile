@@ -134,7 +134,7 @@ logs: environment ## show what the backend has logged
 	@$(ALONE) cd backend && exec $(PY) -m src.service logs
 
 psql: environment ## open psql on the backend's database
-	@$(ALONE) cd backend && exec $(PY) -m src.db.psql
+	@$(ALONE) cd backend && exec $(PY) -m src.db.commands.psql
 
 # What follows a command of src.db: make status ARGS=--json
 ARGS =

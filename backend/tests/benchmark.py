@@ -75,7 +75,7 @@ asyncio.run(main())
 
 COMMAND = """
 import sys
-from src.db.command import main
+from src.db.commands.command_line import main
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from src.db import command, server, status
+from src.db import server
+from src.db.commands import command_line, status
 
 if TYPE_CHECKING:
     import argparse
@@ -43,7 +44,7 @@ def test_the_program_lists_its_commands() -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_each_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        command.main([name, "--help"])
+        command_line.main([name, "--help"])
     assert caught.value.code == 0
     text = capsys.readouterr().out
     assert text.startswith(f"usage: python -m src.db {name} ")
@@ -55,20 +56,20 @@ def test_each_command_explains_itself(name: str, capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize("arguments", [[], ["frobnicate"], ["status", "--frobnicate"], ["new"], ["new", "Bad name"]])
 def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        command.main(arguments)
+        command_line.main(arguments)
     assert caught.value.code == 2
     assert "python -m src.db" in capsys.readouterr().err
 
 
 def test_a_url_that_is_none_is_wrong_usage_and_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    assert command.main(["status", "--database-url", "mysql://me:hush@host/plants"]) == 2
+    assert command_line.main(["status", "--database-url", "mysql://me:hush@host/plants"]) == 2
     text = capsys.readouterr().err
     assert "is not the URL of a PostgreSQL database" in text
     assert "hush" not in text
 
 
 def test_an_error_is_its_text(capsys: pytest.CaptureFixture[str]) -> None:
-    assert command.main(["status", "--database-url", "postgresql://me:hush@127.0.0.1:1/plants"]) == 1
+    assert command_line.main(["status", "--database-url", "postgresql://me:hush@127.0.0.1:1/plants"]) == 1
     output = capsys.readouterr()
     assert output.out == ""
     assert output.err.startswith("cannot connect to 127.0.0.1:1, database plants: nothing answers at that address.\n")
@@ -79,9 +80,9 @@ def test_the_option_comes_before_the_variable(
     migrated_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://127.0.0.1:1/nowhere")
-    assert command.main(["status", "--database-url", migrated_url]) == 0
+    assert command_line.main(["status", "--database-url", migrated_url]) == 0
     monkeypatch.setenv("DATABASE_URL", migrated_url)
-    assert command.main(["status"]) == 0
+    assert command_line.main(["status"]) == 0
     assert capsys.readouterr().out.count("6 applied, 0 pending") == 2
 
 
@@ -90,14 +91,14 @@ def test_the_development_server_is_what_is_left(
 ) -> None:
     monkeypatch.delenv("DATABASE_URL", raising=False)
     monkeypatch.setenv("PLANTOPS_DATA", str(tmp_path / "data"))
-    assert command.main(["status"]) == 0
+    assert command_line.main(["status"]) == 0
     assert capsys.readouterr().out.endswith("\n0 applied, 6 pending\n")
 
     def missing() -> Path:
         raise server.ServerError
 
     monkeypatch.setattr(server, "_installation", missing)
-    assert command.main(["status"]) == 1
+    assert command_line.main(["status"]) == 1
     assert capsys.readouterr().err == "\n"
 
 
@@ -109,7 +110,7 @@ def test_ctrl_c_outside_the_event_loop(
         return 0
 
     monkeypatch.setattr(status, "run", interrupted)
-    assert command.main(["status", "--database-url", migrated_url]) == 130
+    assert command_line.main(["status", "--database-url", migrated_url]) == 130
     assert capsys.readouterr().err == ""
 
 

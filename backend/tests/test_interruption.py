@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from src.db.interruption import Interrupted, run_until_signalled
+from src.db.commands.interruption import Interrupted, run_until_signalled
 
 
 async def signalled(number: int, *, then: str) -> str:

@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from src.db.command import main
+from src.db.commands.command_line import main
 
 if TYPE_CHECKING:
     from collections.abc import Callable

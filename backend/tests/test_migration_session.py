@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from src.db import connection, migration_batch, migration_lock, migration_runner
-from src.db.command import Refusal
+from src.db import connection, migration_runner
+from src.db.commands.command_line import Refusal
 from src.db.connection import connect, is_pooled
 from src.db.errors import LockTimeoutError, MigrationSqlError
-from src.db.migration_lock import LOCK_KEY
 from src.db.migration_runner import apply_migration, get_applied_migrations, run_migrations
 from src.db.rehearsal import execution
+from src.db.runner import lock, retries
+from src.db.runner.lock import LOCK_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +76,7 @@ async def test_several_at_once(database_url: str, write: Callable[[str, str], Pa
 
 @pytest.fixture
 def reported_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(migration_lock, "REPORT_AFTER", 0.05)
+    monkeypatch.setattr(lock, "REPORT_AFTER", 0.05)
 
 
 @pytest.mark.usefixtures("reported_soon")
@@ -132,8 +133,8 @@ async def test_it_waits_for_a_runner_that_comes_between_two_migrations(
 async def test_it_sees_who_is_in_its_way(
     migrated_url: str, write: Callable[[str, str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(migration_batch, "LOCK_TRIES", 2)
-    monkeypatch.setattr(migration_batch, "FIRST_LOCK_PAUSE", 0.1)
+    monkeypatch.setattr(retries, "LOCK_TRIES", 2)
+    monkeypatch.setattr(retries, "FIRST_LOCK_PAUSE", 0.1)
     write("007_x.py", "ALTER TABLE plants ADD COLUMN x text")
     # A pooler gives its clients numbers of its own.
     monkeypatch.setattr(asyncpg.Connection, "get_server_pid", lambda _: 0)

@@ -1,4 +1,4 @@
-"""``python -m src.db.psql``: psql on the database that the backend uses."""
+"""``python -m src.db.commands.psql``: psql on the database that the backend uses."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from src.db import psql
+from src.db.commands import psql
 from src.db.server import ServerError, binary
 
-BACKEND = Path(psql.__file__).parents[2]
+BACKEND = Path(psql.__file__).parents[3]
 PRINTING = '#!/bin/sh\necho "$PGPASSWORD" "$@"\n'
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -25,7 +25,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 def run(tmp_path: Path) -> Run:
     def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "src.db.psql", *arguments],
+            [sys.executable, "-m", "src.db.commands.psql", *arguments],
             check=False,
             cwd=BACKEND,
             env={**os.environ, "PLANTOPS_DATA": str(tmp_path / "data"), **variables},
@@ -61,7 +61,7 @@ def test_explains_a_wrong_setting(run: Run) -> None:
 
 def test_leaves_ctrl_c_to_psql(database_url: str) -> None:
     with subprocess.Popen(
-        [sys.executable, "-m", "src.db.psql", "-XAtc", "\\echo ready", "-c", "SELECT pg_sleep(1000)"],
+        [sys.executable, "-m", "src.db.commands.psql", "-XAtc", "\\echo ready", "-c", "SELECT pg_sleep(1000)"],
         cwd=BACKEND,
         env={**os.environ, "DATABASE_URL": database_url},
         stdout=subprocess.PIPE,

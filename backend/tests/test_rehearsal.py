@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import pytest
 
-from src.db.command import main
-from src.db.migration_lock import LOCK_KEY
+from src.db.commands.command_line import main
 from src.db.rehearsal import execution
 from src.db.rehearsal.relation import Relation, RowsChanged, rows_between
 from src.db.rehearsal.schema import schema_of
 from src.db.rehearsal.text import duration
+from src.db.runner.lock import LOCK_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

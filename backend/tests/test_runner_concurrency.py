@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from src.db import migration_batch, migration_lock, migration_session
 from src.db.connection import connect
 from src.db.errors import LockTimeoutError
-from src.db.migration_lock import LOCK_KEY
 from src.db.migration_runner import get_applied_migrations, run_migrations
+from src.db.runner import lock, retries, session
+from src.db.runner.lock import LOCK_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -209,8 +209,8 @@ async def test_a_lock_that_is_never_free(  # noqa: PLR0913 - fixtures
     *,
     observed: bool,
 ) -> None:
-    monkeypatch.setattr(migration_batch, "LOCK_TRIES", 2)
-    monkeypatch.setattr(migration_batch, "FIRST_LOCK_PAUSE", 0.1)
+    monkeypatch.setattr(retries, "LOCK_TRIES", 2)
+    monkeypatch.setattr(retries, "FIRST_LOCK_PAUSE", 0.1)
     write("007_location.py", "ALTER TABLE plants ADD COLUMN location TEXT")
     holder = await asyncpg.connect(migrated_url, server_settings={"application_name": "report"})
     admin = await asyncpg.connect(postgres.url("postgres"))
@@ -238,7 +238,7 @@ async def test_a_lock_that_is_never_free(  # noqa: PLR0913 - fixtures
 async def test_after_a_migration_outside_a_transaction_a_lock_is_not_waited_for_longer(
     migrated_url: str, write: Callable[[str, str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(migration_batch, "LOCK_TRIES", 1)
+    monkeypatch.setattr(retries, "LOCK_TRIES", 1)
     write("007_look.py", "transactional = False\n\n\nasync def up(conn):\n    await conn.execute('SELECT 1')\n")
     write("008_location.py", "ALTER TABLE plants ADD COLUMN location TEXT")
     holder = await asyncpg.connect(migrated_url)
@@ -257,8 +257,8 @@ async def test_a_waiting_runner_holds_nothing_and_says_what_it_waits_for(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(migration_lock, "REPORT_AFTER", 0.1)
-    monkeypatch.setattr(migration_lock, "LAST_PAUSE", 0.2)
+    monkeypatch.setattr(lock, "REPORT_AFTER", 0.1)
+    monkeypatch.setattr(lock, "LAST_PAUSE", 0.2)
     write("001_x.py", "SELECT 1")
     holder = await asyncpg.connect(database_url, server_settings={"application_name": "other-runner"})
     await holder.execute(f"SELECT pg_advisory_lock({LOCK_KEY})")
@@ -306,7 +306,7 @@ async def test_the_lock_and_the_connection_are_given_back(
 
 async def test_the_lock_does_not_last_as_long_as_its_session(database_url: str) -> None:
     first, second = await connect(database_url), await connect(database_url)
-    async with migration_lock.one_runner(first):
+    async with lock.one_runner(first):
         assert not await second.fetchval(f"SELECT pg_try_advisory_lock({LOCK_KEY})")
     assert await second.fetchval(f"SELECT pg_try_advisory_lock({LOCK_KEY})")
     await first.close()
@@ -316,10 +316,10 @@ async def test_the_lock_does_not_last_as_long_as_its_session(database_url: str) 
 async def test_a_server_that_refuses_a_setting_is_migrated_without_it(database_url: str) -> None:
     # Where PostgreSQL cannot look for a client that has gone, it allows no value but 0: like -1 here.
     conn = await connect(database_url)
-    await conn.execute(migration_session.settings().replace("'1000'", "'-1'"))
+    await conn.execute(session.settings().replace("'1000'", "'-1'"))
     assert await conn.fetchval("SHOW client_connection_check_interval") == "0"
     assert await conn.fetchval("SHOW lock_timeout") == "500ms"
-    await conn.execute(migration_session.settings())
+    await conn.execute(session.settings())
     assert await conn.fetchval("SHOW client_connection_check_interval") == "1s"
     await conn.close()
 

@@ -123,7 +123,7 @@ async def test_a_file_that_is_no_migration(
 
 def test_the_line_of_a_file_that_does_not_load(write: Callable[[str, str], Path]) -> None:
     # One line of each kind is enough: the line is found in the same way for all.
-    from src.db.migration_file import loaded  # noqa: PLC0415 - not part of the contract
+    from src.db.runner.files import loaded  # noqa: PLC0415 - not part of the contract
 
     for text, line in (("\n\nx = (\n", 3), ("\n\n1 / 0\n", 3), ("\ndef up(conn): ...\n", 2)):
         with pytest.raises(errors.MigrationError) as caught, loaded(write("001_x.py", text)):
@@ -458,7 +458,7 @@ async def test_a_connection_that_breaks_between_up_and_its_record(
 async def test_a_connection_that_breaks_while_it_waits(database_url: str, tmp_path: Path) -> None:
     import asyncio  # noqa: PLC0415 - the one test that waits
 
-    from src.db.migration_lock import LOCK_KEY  # noqa: PLC0415 - not part of the contract
+    from src.db.runner.lock import LOCK_KEY  # noqa: PLC0415 - not part of the contract
 
     (tmp_path / "001_x.py").write_text("async def up(conn): ...\n")
     holder = await asyncpg.connect(database_url)

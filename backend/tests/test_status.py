@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from src.db.command import main
-from src.db.status import rows_of
+from src.db.commands.command_line import main
+from src.db.commands.status import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -21,10 +21,11 @@ import asyncpg
 import psutil
 import pytest
 
-from src.db import errors, migration_batch, migration_lock
+from src.db import errors
 from src.db.connection import create_pool
-from src.db.migration_lock import LOCK_KEY
 from src.db.migration_runner import MIGRATIONS_DIRECTORY, run_migrations
+from src.db.runner import lock, retries
+from src.db.runner.lock import LOCK_KEY
 from src.db.server import MARKER, Server, ServerError, development, throwaway
 
 BACKEND = Path(__file__).resolve().parents[1]
@@ -245,8 +246,8 @@ with throwaway() as server:
 
 @case
 async def lock_timeout_spent(place: Place) -> None:
-    place.monkeypatch.setattr(migration_batch, "LOCK_TRIES", 2)
-    place.monkeypatch.setattr(migration_batch, "FIRST_LOCK_PAUSE", 0.1)
+    place.monkeypatch.setattr(retries, "LOCK_TRIES", 2)
+    place.monkeypatch.setattr(retries, "FIRST_LOCK_PAUSE", 0.1)
     place.write("007_location.py", "ALTER TABLE plants ADD COLUMN location text")
     async with place.session("report") as holder, holder.transaction():
         await holder.execute("SELECT count(*) FROM plants")
@@ -325,7 +326,7 @@ async def statement_timeout(place: Place) -> None:
 
 @case
 async def second_runner_waiting(place: Place) -> None:
-    place.monkeypatch.setattr(migration_lock, "REPORT_AFTER", 0.05)
+    place.monkeypatch.setattr(lock, "REPORT_AFTER", 0.05)
     place.write("007_x.py", "SELECT 1")
     async with place.session("first-runner") as first:
         await first.execute(f"SELECT pg_advisory_lock({LOCK_KEY})")

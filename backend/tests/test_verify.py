@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from src.config import TOP
-from src.db import checksums
-from src.db.command import main
-from src.db.migration_file import MIGRATIONS_DIRECTORY
+from src.db.commands import checksums
+from src.db.commands.command_line import main
+from src.db.runner.files import MIGRATIONS_DIRECTORY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,9 +70,9 @@ def test_the_template_passes_the_projects_linter(directory: Path) -> None:
 
 
 async def test_the_template_is_not_applied_as_it_is(directory: Path, migrated_url: str) -> None:
+    from src.db.commands.new import _TEMPLATE, UNFINISHED  # noqa: PLC0415 - likewise
     from src.db.errors import MigrationCodeError  # noqa: PLC0415 - the one test that runs it
     from src.db.migration_runner import run_migrations  # noqa: PLC0415 - likewise
-    from src.db.new import _TEMPLATE, UNFINISHED  # noqa: PLC0415 - likewise
 
     (directory / "007_x.py").write_text(_TEMPLATE.format(title="X", unfinished=UNFINISHED))
     with pytest.raises(MigrationCodeError, match="this migration is still the template"):
@@ -82,7 +82,7 @@ async def test_the_template_is_not_applied_as_it_is(directory: Path, migrated_ur
 def test_new_in_the_checkout_is_shown_from_its_top(
     monkeypatch: pytest.MonkeyPatch, directory: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("src.db.new.TOP", directory.parent)
+    monkeypatch.setattr("src.db.commands.new.TOP", directory.parent)
     assert call(directory, "new", "x") == 0
     assert capsys.readouterr().out.startswith("migrations/007_x.py\n")
 

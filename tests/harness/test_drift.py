@@ -14,7 +14,7 @@ from harness.project import ROOT, Project
 pytestmark = pytest.mark.slow
 
 PAGE = "docs/development.md"
-RUNNER = "backend/src/db/migration_*.py"
+RUNNER = "backend/src/db/**/*.py"
 
 
 @dataclass(frozen=True)

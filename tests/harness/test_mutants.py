@@ -452,8 +452,8 @@ def test_the_lines_of_a_branch(tmp_path: Path) -> None:
 
     changed = changed_lines(tmp_path, "main")
 
-    assert changed == {"db/status.py": {2, 4}}
-    lines = [Mutant("db/status.py", "", 0, 1, "", n, (n, n), "", "") for n in (1, 2, 3, 4)]
+    assert changed == {"db/commands/status.py": {2, 4}}
+    lines = [Mutant("db/commands/status.py", "", 0, 1, "", n, (n, n), "", "") for n in (1, 2, 3, 4)]
     assert [mutant.line for mutant in lines if touches(changed, mutant)] == [2, 4]
     with pytest.raises(ChangeError, match="nowhere"):
         changed_lines(tmp_path, "nowhere")

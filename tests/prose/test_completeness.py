@@ -20,7 +20,7 @@ from handbook.suite import pages_of
 from prose.shown import Shown, shown
 from src.config import SettingsError
 from src.db import errors, migration_runner
-from src.db.command import main
+from src.db.commands.command_line import main
 
 ROOT = Path(__file__).resolve().parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")

@@ -59,7 +59,7 @@ def test_the_page_holds_the_docstrings_of_the_source(tmp_path: Path) -> None:
     project.become_a_site()
     project.write("index.md", "# Start\n")
     project.write("runner.md", PAGE)
-    source = project.directory / "backend" / "src" / "db" / "migration_history.py"
+    source = project.directory / "backend" / "src" / "db" / "runner" / "history.py"
     text = source.read_text(encoding="utf-8")
     old = '"""Create the table ``schema_migrations`` if the database has none.'
     assert text.count(old) == 1
@@ -78,7 +78,7 @@ def test_the_page_holds_the_docstrings_of_the_source(tmp_path: Path) -> None:
     (project.directory / "build").mkdir()
     (project.directory / PROOF).write_text(json.dumps({"pages": {"index.md": [block]}}))
     shown_in = {
-        "functions": {"src.db.migration_history.ensure_migrations_table": {"index.md": ["top[1]"]}},
+        "functions": {"src.db.runner.history.ensure_migrations_table": {"index.md": ["top[1]"]}},
         "errors": {"MigrationNameError": {"index.md": ["top[1]"]}},
     }
     counts = {"mutants": 2010, "killed": 1999, "reviewed": 10}

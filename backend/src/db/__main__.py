@@ -1,7 +1,7 @@
-"""``python -m src.db COMMAND``: see ``src.db.command``."""
+"""``python -m src.db COMMAND``: see ``src.db.commands.command_line``."""
 
 import sys
 
-from src.db.command import main
+from src.db.commands.command_line import main
 
 sys.exit(main(sys.argv[1:]))

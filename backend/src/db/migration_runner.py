@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from .connection import connect, is_pooled
-from .migration_file import MIGRATIONS_DIRECTORY, get_migration_files, loaded, version_order
-from .migration_history import (
+from .runner.files import MIGRATIONS_DIRECTORY, get_migration_files, loaded, version_order
+from .runner.history import (
     ensure_migrations_table,
     get_applied_migrations,
     history,
@@ -60,7 +60,7 @@ async def apply_migration(conn: Connection, version: str, filepath: Path) -> Non
     Raises:
         MigrationError: one of its subclasses says what is wrong, in which file, and what to do.
     """
-    from .migration_application import apply  # noqa: PLC0415 - see above
+    from .runner.application import apply  # noqa: PLC0415 - see above
 
     with loaded(filepath) as migration:
         await apply(conn, version, migration)
@@ -97,12 +97,12 @@ async def run_migrations(database_url: str, *, directory: str | os.PathLike[str]
             _warn_of_unknown(applied, files)
             if not pending(applied, files):
                 return []
-        from .migration_batch import apply_pending, apply_pending_through_pooler  # noqa: PLC0415 - see above
+        from .runner.retries import apply_pending, apply_pending_through_pooler  # noqa: PLC0415 - see above
 
         apply_all = apply_pending_through_pooler if pooled else apply_pending
         return await apply_all(conn, database_url, files)
     except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
-        from .migration_failure import database_failed  # noqa: PLC0415 - see above
+        from .runner.failures import database_failed  # noqa: PLC0415 - see above
 
         raise database_failed(error, closed=conn.is_closed()) from error
     finally:

@@ -10,7 +10,7 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from ..interruption import run_until_signalled
+from ..commands.interruption import run_until_signalled
 from .condition import condition
 from .execution import rehearse
 from .report import as_json

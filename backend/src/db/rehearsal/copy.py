@@ -7,8 +7,8 @@ import os
 import subprocess
 from typing import TYPE_CHECKING
 
-from ..migration_batch import LOCK_TIMEOUT
-from ..psql import split_password
+from ..commands.psql import split_password
+from ..runner.retries import LOCK_TIMEOUT
 from ..server import ServerError, binary, throwaway
 
 if TYPE_CHECKING:

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from .. import migration_failure as failure
-from ..command import Refusal
+from ..commands.command_line import Refusal
 from ..connection import CONNECTION_ERRORS, connect, is_pooled
 from ..errors import MigrationError, MigrationSqlError, TransactionEndedError
-from ..migration_application import apply
-from ..migration_batch import FIRST_LOCK_PAUSE, LAST_LOCK_PAUSE, LOCK_TIMEOUT, LOCK_TRIES
-from ..migration_file import Migration, get_migration_files, loaded
-from ..migration_history import ensure_migrations_table, history, mark_migration_applied, pending
-from ..migration_lock import jittered, one_runner
+from ..runner import failures as failure
+from ..runner.application import apply
+from ..runner.files import Migration, get_migration_files, loaded
+from ..runner.history import ensure_migrations_table, history, mark_migration_applied, pending
+from ..runner.lock import jittered, one_runner
+from ..runner.retries import FIRST_LOCK_PAUSE, LAST_LOCK_PAUSE, LOCK_TIMEOUT, LOCK_TRIES
 from . import squawk
 from .copy import CopyError, schema_copy
 from .guard import rolled_back

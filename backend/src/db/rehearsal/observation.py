@@ -14,7 +14,7 @@ from .schema import Schema, changes_between, schema_of
 
 if TYPE_CHECKING:
     from ..connection import Connection
-    from ..migration_file import Migration
+    from ..runner.files import Migration
     from .report import MigrationReport
 
 # asyncpg asks for types that it does not know yet, with a query that has the first of these in it, and puts the

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from .errors import (
+from ..errors import (
     ConnectionLostError,
     HistoryError,
     InvalidIndexError,
@@ -17,13 +17,13 @@ from .errors import (
     SwallowedErrorError,
     TransactionEndedError,
 )
-from .migration_file import describe, line_in
+from .files import describe, line_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from .migration_file import Migration
+    from .files import Migration
 
 _SHOWN_SQL = 200
 

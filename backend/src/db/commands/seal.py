@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from ..runner.files import get_migration_files, loaded
 from . import checksums
-from .command import Refusal
-from .migration_file import get_migration_files, loaded
+from .command_line import Refusal
 from .new import UNFINISHED
 
 if TYPE_CHECKING:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING
 
-from .migration_history import ensure_migrations_table, history
-from .migration_lock import LOCK_KEY
+from .history import ensure_migrations_table, history
+from .lock import LOCK_KEY
 
 if TYPE_CHECKING:
     import asyncpg
 
-    from .connection import Connection
-    from .migration_file import Migration
+    from ..connection import Connection
+    from .files import Migration
 
 # A statement that waits for a table lock makes every later reader of the table wait behind it. It gives up after this
 # many milliseconds, its transaction is rolled back, and the readers go on during the pause before the next try.

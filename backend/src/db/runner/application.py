@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, TypeVar
 import asyncpg
 import asyncpg.pool
 
-from . import migration_failure as failure
-from .errors import MigrationError
-from .migration_history import mark_migration_applied
-from .migration_session import Turn
+from ..errors import MigrationError
+from . import failures as failure
+from .history import mark_migration_applied
+from .session import Turn
 
 if TYPE_CHECKING:
-    from .connection import Connection
-    from .migration_file import Migration
-    from .migration_session import Session
+    from ..connection import Connection
+    from .files import Migration
+    from .session import Session
 
 T = TypeVar("T")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-from .connection import CONNECTION_ERRORS, connect
+from ..connection import CONNECTION_ERRORS, connect
+from ..runner.files import get_migration_files, version_order
 from .interruption import run_until_signalled
-from .migration_file import get_migration_files, version_order
 
 if TYPE_CHECKING:
     import argparse
@@ -47,7 +47,7 @@ async def _applied(database_url: str) -> dict[str, datetime | None]:
                 return {}
             return {row["version"]: row["applied_at"] for row in await conn.fetch(_HISTORY)}
     except CONNECTION_ERRORS as error:
-        from .migration_failure import database_failed  # noqa: PLC0415 - needed in trouble only
+        from ..runner.failures import database_failed  # noqa: PLC0415 - needed in trouble only
 
         raise database_failed(error, closed=conn.is_closed()) from error
     finally:

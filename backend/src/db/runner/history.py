@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .errors import HistoryError
-from .migration_file import version_order
+from ..errors import HistoryError
+from .files import version_order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from .connection import Connection
+    from ..connection import Connection
 
 
 async def ensure_migrations_table(conn: Connection) -> None:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from .connection import connect
-from .errors import DatabaseUnavailableError
+from ..connection import connect
+from ..errors import DatabaseUnavailableError
+from ..migration_runner import run_migrations
 from .interruption import run_until_signalled
-from .migration_runner import run_migrations
 
 if TYPE_CHECKING:
     import argparse

@@ -10,7 +10,7 @@ import hashlib
 import re
 from typing import TYPE_CHECKING
 
-from .migration_file import version_order
+from ..runner.files import version_order
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..errors import DuplicateVersionError, MigrationError, MigrationNameError
+from ..runner.files import get_migration_files, loaded
 from . import checksums
-from .errors import DuplicateVersionError, MigrationError, MigrationNameError
-from .migration_file import get_migration_files, loaded
 from .new import UNFINISHED
 
 if TYPE_CHECKING:

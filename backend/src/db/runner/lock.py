@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import asyncpg
 
-    from .connection import Connection
+    from ..connection import Connection
 
 logger = logging.getLogger("src.db.migration_runner")
 

@@ -1,4 +1,4 @@
-"""psql on the backend's database: ``python -m src.db.psql [arguments of psql]``."""
+"""psql on the backend's database: ``python -m src.db.commands.psql [arguments of psql]``."""
 
 from __future__ import annotations
 

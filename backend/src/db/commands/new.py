@@ -8,8 +8,8 @@ import sys
 
 from src.config import TOP
 
-from .command import Refusal
-from .migration_file import get_migration_files
+from ..runner.files import get_migration_files
+from .command_line import Refusal
 
 UNFINISHED = "this migration is still the template: write its statements, and delete this line"
 

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from src.config import Settings, SettingsError
 
-from .errors import MigrationError
+from ..errors import MigrationError
+from ..runner.files import MIGRATIONS_DIRECTORY
 from .interruption import Interrupted
-from .migration_file import MIGRATIONS_DIRECTORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,12 +39,14 @@ class _Command(NamedTuple):
 
 
 _COMMANDS = {
-    "status": _Command("status", "show which migrations are applied and which are pending"),
-    "migrate": _Command("migrate", "apply the pending migrations, as a start of the backend does"),
+    "status": _Command("commands.status", "show which migrations are applied and which are pending"),
+    "migrate": _Command("commands.migrate", "apply the pending migrations, as a start of the backend does"),
     "rehearse": _Command("rehearsal", "run the pending migrations, report what they do, and undo them"),
-    "new": _Command("new", "write the file of a new migration", has_database=False, reports=False),
-    "seal": _Command("seal", "add finished migrations to CHECKSUMS", has_database=False, reports=False),
-    "verify": _Command("verify", "check the migration files and CHECKSUMS, without a database", has_database=False),
+    "new": _Command("commands.new", "write the file of a new migration", has_database=False, reports=False),
+    "seal": _Command("commands.seal", "add finished migrations to CHECKSUMS", has_database=False, reports=False),
+    "verify": _Command(
+        "commands.verify", "check the migration files and CHECKSUMS, without a database", has_database=False
+    ),
 }
 
 _PROGRAM = "python -m src.db"
@@ -149,7 +151,7 @@ def _database(asked: str | None) -> Iterator[str]:
         yield settings.database_url
         return
     # Imported where it is needed: it is no part of a start on a server of one's own.
-    from .server import ServerError, development  # noqa: PLC0415
+    from ..server import ServerError, development  # noqa: PLC0415
 
     try:
         with development(settings.data) as server:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from .errors import (
+from ..errors import (
     DuplicateVersionError,
     MigrationDirectoryError,
     MigrationLoadError,
@@ -22,11 +22,11 @@ from .errors import (
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from .connection import Connection
+    from ..connection import Connection
 
 Up: TypeAlias = "Callable[[Connection], Awaitable[object]]"
 
-MIGRATIONS_DIRECTORY = Path(__file__).with_name("migrations")
+MIGRATIONS_DIRECTORY = Path(__file__).parents[1] / "migrations"
 
 _NAME = re.compile(r"([0-9]+)_.+\.py")
 # The words of a file, in lower case, tell what it cannot do; to be told too much costs a round trip or two.

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from . import migration_failure as failure
-from .connection import connect
-from .errors import DatabaseUnavailableError, MigrationError, MigrationSqlError
-from .migration_application import apply
-from .migration_file import Migration, Source, loaded
-from .migration_history import ensure_migrations_table, history, pending
-from .migration_lock import Queue, blockers, jittered, one_runner
-from .migration_session import LOCK_TIMEOUT, PooledSession, Session, Turn, settings
+from ..connection import connect
+from ..errors import DatabaseUnavailableError, MigrationError, MigrationSqlError
+from . import failures as failure
+from .application import apply
+from .files import Migration, Source, loaded
+from .history import ensure_migrations_table, history, pending
+from .lock import Queue, blockers, jittered, one_runner
+from .session import LOCK_TIMEOUT, PooledSession, Session, Turn, settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence

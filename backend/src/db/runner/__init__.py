@@ -1,0 +1,1 @@
+"""The parts of the migration runner; ``migration_runner`` puts them together."""

@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from ..commands.interruption import run_until_signalled
+from .color import colored, is_wanted
 from .condition import condition
 from .execution import rehearse
 from .report import as_json
@@ -49,5 +50,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         sys.stdout.write(json.dumps(as_json(rehearsal), indent=2) + "\n")
     else:
-        sys.stdout.writelines(f"{line}\n" for line in lines_of(rehearsal))
+        color = colored if is_wanted(sys.stdout) else str
+        sys.stdout.writelines(f"{color(line)}\n" for line in lines_of(rehearsal))
     return FAILED if rehearsal.failed or rehearsal.exceeded else DONE

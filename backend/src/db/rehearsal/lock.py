@@ -56,6 +56,11 @@ class Lock(NamedTuple):
     since: str | None
 
     @property
+    def described(self) -> str:
+        """The name, after the kind of what is not a table."""
+        return self.name if self.kind == "table" else f"{self.kind} {self.name}"
+
+    @property
     def blocks(self) -> str:
         """What other sessions cannot do meanwhile."""
         level = MODES.index(self.mode)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .relation import REBUILT, REWRITTEN
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from ..errors import MigrationError
@@ -54,6 +57,34 @@ class MigrationReport:
     exceeded: list[str] = field(default_factory=list)
     error: MigrationError | None = None
 
+    @property
+    def holds(self) -> str:
+        """Its strongest lock and how long that lasts, such as ``ACCESS EXCLUSIVE on plants, for a moment``."""
+        own = [lock for lock in self.locks if lock.since is None]
+        if not own:
+            return "no lock"
+        names = [lock.described for lock in own if lock.mode == own[0].mode]
+        return f"{own[0].mode} on {_listed(names)}, {self._duration()}"
+
+    def _duration(self) -> str:
+        """Return the work that the locks outlast. It grows with the tables, and a measured time does not tell that."""
+        for how, verb in ((REWRITTEN, "rewrites"), (REBUILT, "rebuilds")):
+            written = [rewrite.name for rewrite in self.rewrites if rewrite.how == how]
+            if written:
+                return f"while it {verb} {_listed(written)}"
+        if self.scans:
+            return f"while it reads {_listed([scan.name for scan in self.scans])}"
+        changed = sum(rows.inserted + rows.updated + rows.deleted for rows in self.rows)
+        if changed:
+            return f"while it changes {changed:,} row{'s' if changed > 1 else ''}"
+        return "for a moment"
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) <= 2:  # noqa: PLR2004 - a pair is written out
+        return " and ".join(names)
+    return f"{names[0]} and {len(names) - 1} more"
+
 
 @dataclass
 class Rehearsal:
@@ -100,6 +131,7 @@ def _migration(report: MigrationReport) -> dict[str, Any]:
         "transactional": report.transactional,
         "on_copy": report.on_copy,
         "seconds": None if report.seconds is None else round(report.seconds, 6),
+        "holds": report.holds,
         "locks": [
             {
                 "name": lock.name,

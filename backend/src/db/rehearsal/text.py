@@ -1,4 +1,4 @@
-"""A rehearsal as text, for a terminal of 100 columns."""
+"""A rehearsal as text, 72 columns wide unless a name or an error is longer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .schema import Change
     from .squawk import Finding
 
-WIDTH = 100
+WIDTH = 72
 _LABEL = 12
 _NOTHING_REMAINS = "Everything was rolled back. Nothing remains in the database but the values that sequences gave out."
 
@@ -47,6 +47,7 @@ def _migration(report: MigrationReport) -> Iterator[str]:
         # In its own lines: it is what people paste into a search box.
         yield from _section("failed", str(report.error).split("\n"))
     else:
+        yield from _section("holds", _wrapped(report.holds))
         yield from _section("locks", _table(map(_lock, report.locks)) or ["none"])
         yield from _section("rewrites", _table((r.name, r.kind, r.how) for r in report.rewrites) or ["none"])
         yield from _section("scans", _table(map(_scan, report.scans)) or ["none"])
@@ -66,7 +67,7 @@ def _section(label: str, lines: Iterable[str]) -> Iterator[str]:
 def _lock(lock: Lock) -> Sequence[str]:
     blocks = f"blocks {lock.blocks}"
     since = f"held since {lock.since}" if lock.since is not None else ""
-    return lock.name if lock.kind == "table" else f"{lock.kind} {lock.name}", lock.mode, blocks, since
+    return lock.described, lock.mode, blocks, since
 
 
 def _scan(scan: Scan) -> Sequence[str]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+
+from src.db.url import hosts
 
 TOP = Path(__file__).resolve().parents[2]
 """The top of the checkout; relative paths in settings start there."""
@@ -26,13 +27,14 @@ class Settings:
 
     Attributes:
         database_url: ``postgresql://user:password@host:port/database``; None means the development server.
+            It may hold a password, so ``repr`` leaves it out.
         host: The address to listen on.
         port: The TCP port to listen on, from 1 to 65535.
         log_level: The lowest level that is logged, such as ``INFO``.
         data: The directory of the development server's data, the log and the process id.
     """
 
-    database_url: str | None
+    database_url: str | None = field(repr=False)
     host: str
     port: int
     log_level: str
@@ -94,6 +96,6 @@ _URL_PROBLEM = (
 
 def _is_url(value: str | None) -> bool:
     try:
-        return value is None or (urlsplit(value).scheme in {"postgresql", "postgres"} and urlsplit(value).port != 0)
-    except ValueError:  # a port that is no number, which is often the rest of a password
+        return value is None or hosts(value) is not None
+    except ValueError:  # its port is no number, for instance, which is often the rest of a password
         return False

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import logging
 import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
-from types import FrameType
+from collections.abc import AsyncIterator, Iterator
 from typing import cast
 
 import uvicorn
@@ -31,11 +29,13 @@ from src.db.errors import MigrationError
 from src.db.migration_runner import get_applied_migrations, run_migrations
 from src.db.server import ServerError, database_server
 from src.listener import ListenerError, open_listener
+from src.readiness import Readiness
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 SHUTDOWN_SECONDS = 5
 """How long a backend that was told to stop waits for the requests that it is answering."""
 
+_BROKEN_OFF = "The start was broken off"
 _EXPLAINED = (MigrationError, SettingsError, ServerError, ListenerError)
 
 logger = logging.getLogger("src.main")
@@ -52,13 +52,14 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
     """
     settings = Settings.from_environment()
     with database_server(settings.database_url, settings.data) as database_url:
-        url = await asyncio.to_thread(database_url)
-        applied = await run_migrations(url)
+        applied = await run_migrations(await asyncio.to_thread(database_url))
         # The pool is opened after the migrations, so that none of its connections has seen an older schema.
-        async with await create_pool(url, min_size=1) as pool:
+        # It keeps no least number of connections: asyncpg would log a traceback each time that it cannot.
+        async with await create_pool(database_url, min_size=0) as pool:
             async with pool.acquire() as connection:
                 versions = await get_applied_migrations(connection)
             app.state.pool = pool
+            app.state.readiness = Readiness(pool)
             app.state.schema = {"ready": True, "version": versions[-1] if versions else None, "applied": applied}
             yield
             app.state.schema = None
@@ -70,9 +71,13 @@ async def health(_: Request) -> JSONResponse:
 
 
 async def ready(request: Request) -> JSONResponse:
-    """Answer with the schema's version and the versions that this start applied, or 503 before and after serving."""
-    schema = request.app.state.schema
-    return JSONResponse(schema or {"ready": False}, status_code=200 if schema else 503)
+    """Answer with the schema's version and the versions that this start applied.
+
+    The answer is 503 until the migrations are applied, and while the database does not answer.
+    """
+    state = request.app.state
+    is_ready = state.schema is not None and await state.readiness.is_given()
+    return JSONResponse(state.schema if is_ready else {"ready": False}, status_code=200 if is_ready else 503)
 
 
 class PlainStartupFailure:
@@ -90,7 +95,7 @@ class PlainStartupFailure:
             if message["type"] == "lifespan.startup.failed" and isinstance(
                 error, (*_EXPLAINED, asyncio.CancelledError)
             ):
-                level, text = (logging.ERROR, error) if str(error) else (logging.WARNING, "The start was broken off")
+                level, text = (logging.ERROR, error) if str(error) else (logging.WARNING, _BROKEN_OFF)
                 logger.log(level, "%s", text)
                 message = {**message, "message": ""}
             await send(message)
@@ -106,22 +111,40 @@ app = Starlette(
 app.state.schema = None
 
 
+async def _run(server: uvicorn.Server, listener: socket.socket) -> None:
+    """Start the application and serve until a signal; ``/api/health`` answers while the migrations run.
+
+    Raises:
+        SettingsError, ServerError, MigrationError: As ``lifespan`` does.
+        CancelledError: A signal came before the start was complete.
+    """
+    task = cast("asyncio.Task[None]", asyncio.current_task())
+
+    def break_off(_: object) -> None:
+        task.cancel()
+
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    serving.add_done_callback(break_off)
+    try:
+        async with lifespan(app):
+            serving.remove_done_callback(break_off)
+            logger.info("Backend ready on http://%s:%s", server.config.host, server.config.port)
+            await serving
+    finally:
+        serving.remove_done_callback(break_off)
+        server.should_exit = True
+        await serving
+
+
 class _Server(uvicorn.Server):
-    """Uvicorn that says when it is ready, and that a signal stops during the start-up as well."""
+    """Uvicorn, with signals that only tell it to stop serving: what it serves is to be ended in order after that."""
 
-    stop: Callable[[], object] = int
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        task = cast("asyncio.Task[None]", asyncio.current_task())
-        self.stop = functools.partial(asyncio.get_running_loop().call_soon_threadsafe, task.cancel)
-        await super().startup(sockets)
-        self.stop = int  # uvicorn itself looks whether it should stop, from now on
-        logger.info("Backend ready on http://%s:%s", self.config.host, self.config.port)
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        super().handle_exit(sig, frame)
-        # An exception raised here would end up in whatever code the signal interrupted, and may be swallowed there.
-        self.stop()
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield
 
 
 def _exit(*_: object) -> None:
@@ -144,12 +167,17 @@ def _serve(settings: Settings, arguments: list[str]) -> int:
             loop="asyncio",
             http="h11",
             ws="none",
-            lifespan="on",
+            lifespan="off",  # it is entered beside the server: health is to be seen while the migrations run
             log_config=None,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         )
-        with contextlib.suppress(asyncio.CancelledError):  # a signal during the start-up
-            _Server(config).run(sockets=[listener])
+        try:
+            asyncio.run(_run(_Server(config), listener))
+        except asyncio.CancelledError:
+            logger.warning(_BROKEN_OFF)
+        except _EXPLAINED as error:
+            logger.error("%s", error)  # noqa: TRY400 - the text explains itself
+            return 1
     return 0
 
 

@@ -52,7 +52,7 @@ def restart(settings: Settings) -> None:
             log = settings.data / "backend.log"
             with contextlib.suppress(FileNotFoundError):
                 log.replace(log.with_suffix(".log.1"))
-            with open_listener(settings.host, settings.port) as listener, log.open("ab") as output:
+            with open_listener(settings.host, settings.port) as listener, _open(log) as output:
                 process = subprocess.Popen(  # noqa: S603 - our own program
                     [sys.executable, "-m", "src.main", str(listener.fileno()), str(pid_file)],
                     cwd=_BACKEND,

@@ -39,8 +39,18 @@ def test_reads_the_process_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Settings.from_environment().url == "http://localhost:81"
 
 
+def test_the_url_does_not_show() -> None:
+    assert "secret" not in repr(Settings.from_environment({"DATABASE_URL": "postgresql://user:secret@host/db"}))
+
+
 @pytest.mark.parametrize(
-    "url", ["postgres:///plantops?host=/run/postgresql", "postgresql://u@/db", "postgresql://h:1/db"]
+    "url",
+    [
+        "postgres:///plantops?host=/run/postgresql",
+        "postgresql://u@/db",
+        "postgresql://h:1/db",
+        "postgresql://u:p@h:1,[::1]:65535,i/db?target_session_attrs=primary",
+    ],
 )
 def test_accepts_the_urls_that_postgresql_knows(url: str) -> None:
     assert Settings.from_environment({"DATABASE_URL": url}).database_url == url
@@ -77,6 +87,8 @@ def test_names_the_variable_its_value_and_what_is_allowed(name: str, value: str,
         "postgresql://user:secret#@host/db",
         "secret",
         "postgresql://u@h:0/d",
+        "postgresql://u@h:1,h:65536/d",
+        "postgresql://user:12#secret@host/db",
     ],
 )
 def test_never_shows_a_url(url: str) -> None:

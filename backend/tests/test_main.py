@@ -84,6 +84,16 @@ def ask(port: int, path: str) -> tuple[int, Any]:
             connection.close()
 
 
+def ask_until_ready(port: int) -> Any:
+    """Ask a backend that is starting until it is ready, and return its JSON."""
+    deadline = time.monotonic() + 20
+    while (answer := ask(port, "/api/ready"))[0] != 200:
+        assert answer == (503, {"ready": False})
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return answer[1]
+
+
 def refuses(port: int) -> bool:
     with socket.socket() as client:
         return client.connect_ex(("127.0.0.1", port)) != 0
@@ -101,7 +111,7 @@ async def tables(database_url: str) -> int:
 def test_migrates_then_serves_until_it_is_told_to_stop(port: int, environment: dict[str, str]) -> None:
     for applied in (ALL, []):
         with running(environment) as process:
-            assert ask(port, "/api/ready") == (200, {"ready": True, "version": "006", "applied": applied})
+            assert ask_until_ready(port) == {"ready": True, "version": "006", "applied": applied}
             assert ask(port, "/api/health") == (200, {"alive": True})
             process.terminate()
             output, _ = process.communicate(timeout=20)
@@ -113,7 +123,7 @@ def test_migrates_then_serves_until_it_is_told_to_stop(port: int, environment: d
 
 def test_ctrl_c_stops_it_as_well(port: int, environment: dict[str, str]) -> None:
     with running(environment) as process:
-        ask(port, "/api/ready")
+        ask_until_ready(port)
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=20)
         assert process.returncode == 0
@@ -134,6 +144,44 @@ def test_a_failed_migration_stops_the_start_with_its_own_text(
     assert "Traceback" not in output
     assert "Backend ready" not in output
     assert refuses(port)
+
+
+def test_health_answers_while_a_migration_runs(port: int, environment: dict[str, str], workspace: Path) -> None:
+    migration = workspace / "src" / "db" / "migrations" / "007_slow.py"
+    migration.write_text("async def up(conn):\n    await conn.execute('SELECT pg_sleep(60)')\n")
+    with running(environment, cwd=workspace) as process:
+        for _ in range(20):
+            assert ask(port, "/api/health") == (200, {"alive": True})
+            assert ask(port, "/api/ready") == (503, {"ready": False})
+            time.sleep(0.05)
+        asked = time.monotonic()
+        process.terminate()
+        output, _ = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert time.monotonic() - asked < 5
+    assert "WARNING src.main: The start was broken off\n" in output
+    assert "Backend ready" not in output
+    assert "Traceback" not in output
+
+
+@pytest.mark.slow
+def test_is_ready_again_when_the_development_server_is_back(
+    port: int, environment: dict[str, str], tmp_path: Path
+) -> None:
+    own = {**environment, "DATABASE_URL": ""}
+    with running(own) as process:
+        ask_until_ready(port)
+        postmaster = int((tmp_path / "data" / "postgres" / "postmaster.pid").read_text().split()[0])
+        os.kill(postmaster, signal.SIGKILL)
+        deadline = time.monotonic() + 20
+        while ask(port, "/api/ready")[0] == 200:
+            assert time.monotonic() < deadline
+        # Any command starts the server again, with another socket, and the backend keeps it running.
+        subprocess.run([sys.executable, "-m", "src.db", "status"], cwd=BACKEND, env=own, check=True)
+        assert ask_until_ready(port)["version"] == "006"
+        process.terminate()
+        output, _ = process.communicate(timeout=20)
+    assert "Traceback" not in output
 
 
 def test_an_unreachable_database_stops_the_start(environment: dict[str, str]) -> None:
@@ -217,7 +265,7 @@ def test_starts_the_development_server_where_no_url_is_set(
     port: int, environment: dict[str, str], tmp_path: Path
 ) -> None:
     with running({**environment, "DATABASE_URL": ""}) as process:
-        assert ask(port, "/api/ready")[1]["applied"] == ALL
+        assert ask_until_ready(port)["applied"] == ALL
         process.terminate()
         process.communicate(timeout=20)
         assert process.returncode == 0

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from src.db.commands import psql
-from src.db.server import ServerError, binary
 
 BACKEND = Path(psql.__file__).parents[3]
 PRINTING = '#!/bin/sh\necho "$PGPASSWORD" "$@"\n'
@@ -99,15 +98,6 @@ def test_keeps_the_password_out_of_the_arguments(
     finally:
         signal.signal(signal.SIGINT, before)
     assert capfd.readouterr().out == "pass word --dbname postgresql://user@host:5432/db?sslmode=require -l\n"
-
-
-def test_does_without_the_wheel_where_path_has_psql(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert psql._program() == str(binary("psql"))
-    _fake(tmp_path, monkeypatch, PRINTING)
-    assert psql._program() == str(tmp_path / "psql")
-    (tmp_path / "psql").unlink()
-    with pytest.raises(ServerError, match="make setup"):
-        psql._program()
 
 
 def _fake(directory: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
+import socket
 import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,21 +14,30 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 import asyncpg.pool
 
+from . import url
 from .errors import DatabaseUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import TypeAlias
 
     Connection: TypeAlias = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
 
-# Seconds for the whole of connecting: the name, the socket, the password.
+# Seconds for the whole of connecting: the name, the socket, the password. A connect_timeout in the URL replaces it.
 CONNECT_TIMEOUT = 10.0
+# Half a minute in all, by the names that the systems have for it; the first two are one.
+_KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPALIVE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 30_000}
 CONNECTION_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 """What a statement raises that the server refused, or whose connection broke."""
 
 # The first of these classes whose error holds the text.
 _REMEDIES: tuple[tuple[type[BaseException], str, str, str], ...] = (
+    (
+        asyncpg.InvalidAuthorizationSpecificationError,
+        "pg_hba.conf",
+        "the server lets nobody in with this user, database, address and sslmode, whatever the password",
+        "Correct them in DATABASE_URL, or add them to the server's pg_hba.conf or to its list of allowed addresses.",
+    ),
     (
         asyncpg.InvalidAuthorizationSpecificationError,
         "",
@@ -38,6 +49,12 @@ _REMEDIES: tuple[tuple[type[BaseException], str, str, str], ...] = (
         "",
         "the server has no such database",
         "Create it (createdb), or correct its name in DATABASE_URL.",
+    ),
+    (
+        asyncpg.InsufficientPrivilegeError,
+        "",
+        "this user may not connect to this database",
+        "Have its owner GRANT CONNECT ON DATABASE, or correct the user or the database in DATABASE_URL.",
     ),
     (
         asyncpg.TooManyConnectionsError,
@@ -52,9 +69,27 @@ _REMEDIES: tuple[tuple[type[BaseException], str, str, str], ...] = (
         "Try again when it is ready.",
     ),
     (
+        asyncpg.TargetServerAttributeNotMatched,
+        "",
+        "no server there is what target_session_attrs asks for",
+        "Correct target_session_attrs in DATABASE_URL, or name the primary among its hosts.",
+    ),
+    (
+        asyncpg.UndefinedObjectError,
+        "configuration parameter",
+        "DATABASE_URL has a parameter that is no setting of the server",
+        "Take it out of DATABASE_URL: what asyncpg does not know it sends to the server.",
+    ),
+    (
+        asyncpg.ProtocolViolationError,
+        "unsupported startup parameter",
+        "DATABASE_URL has a parameter that PgBouncer does not pass on",
+        "Take it out of DATABASE_URL, or have PgBouncer's ignore_startup_parameters name it.",
+    ),
+    (
         TimeoutError,
         "",
-        f"the server did not answer within {CONNECT_TIMEOUT:g} s",
+        "the server did not answer within {limit:g} s",
         "Check the address in DATABASE_URL and the firewall.",
     ),
     (
@@ -87,23 +122,6 @@ _FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 _UNREADABLE = (FileNotFoundError, IsADirectoryError, PermissionError)
 
 
-def _address(database_url: str) -> str:
-    """Say which server and database a URL names, without its user name and password.
-
-    Raises:
-        ValueError: it is malformed.
-    """
-    parts = urlsplit(database_url)
-    if "@" in parts.path:
-        # The password holds a "/", and what looks like a host and a port is a part of it.
-        raise ValueError("an @ in the path")
-    host = parts.hostname or parse_qs(parts.query).get("host", ["the default host"])[0]
-    port = f":{parts.port}" if parts.port else ""
-    name = parts.path.removeprefix("/")
-    database = f", database {name}" if name else ""
-    return f"{host}{port}{database}"
-
-
 def _unreadable(database_url: str) -> tuple[str, str] | None:
     """Find a file of TLS that cannot be read: what names it, and its path."""
     query = parse_qs(urlsplit(database_url).query)
@@ -114,8 +132,8 @@ def _unreadable(database_url: str) -> tuple[str, str] | None:
     return None
 
 
-def _refused(database_url: str, error: BaseException) -> DatabaseUnavailableError:
-    start, end = f"cannot connect to {_address(database_url)}", f"({type(error).__name__}: {error})"
+def _refused(database_url: str, error: BaseException, limit: float) -> DatabaseUnavailableError:
+    start, end = f"cannot connect to {url.address(database_url)}", f"({type(error).__name__}: {error})"
     if isinstance(error, _UNREADABLE) and (found := _unreadable(database_url)):
         name, path = found
         return DatabaseUnavailableError(
@@ -123,7 +141,7 @@ def _refused(database_url: str, error: BaseException) -> DatabaseUnavailableErro
         )
     for kind, sign, reason, remedy in _REMEDIES:
         if isinstance(error, kind) and sign in str(error):
-            return DatabaseUnavailableError(f"{start}: {reason}.\n{remedy}\n{end}")
+            return DatabaseUnavailableError(f"{start}: {reason.format(limit=limit)}.\n{remedy}\n{end}")
     return DatabaseUnavailableError(f"{start}.\n{end}")
 
 
@@ -140,22 +158,28 @@ def _malformed(error: ValueError) -> DatabaseUnavailableError:
 
 
 @contextlib.contextmanager
-def _explained(database_url: str) -> Iterator[None]:
-    """Say of a connection that cannot be made why, and what to do about it."""
+def _explained(database_url: str, limit: float | None = None) -> Iterator[float]:
+    """Give the seconds that connecting may take; say of a connection that cannot be made why, and what to do."""
+    seconds = CONNECT_TIMEOUT
     try:
-        _address(database_url)
-        yield
+        url.hosts(database_url)
+        seconds = limit or url.connect_timeout(database_url) or CONNECT_TIMEOUT
+        yield seconds
     except ssl.SSLError as error:
         # That a certificate is refused is a ValueError too, though the URL is well formed.
-        raise _refused(database_url, error) from error
+        raise _refused(database_url, error, seconds) from error
     except ValueError as error:
         raise _malformed(error) from None
     except CONNECTION_ERRORS as error:
-        raise _refused(database_url, error) from error
+        raise _refused(database_url, error, seconds) from error
 
 
 async def connect(
-    database_url: str, *, application_name: str = "plantops-migrations", statement_cache_size: int = 100
+    database_url: str,
+    *,
+    application_name: str = "plantops-migrations",
+    statement_cache_size: int = 100,
+    limit: float | None = None,
 ) -> asyncpg.Connection[asyncpg.Record]:
     """Open one connection, for migrations.
 
@@ -163,18 +187,46 @@ async def connect(
         database_url: ``postgresql://user:password@host:port/database``.
         application_name: how the connection shows in ``pg_stat_activity``.
         statement_cache_size: how many prepared statements asyncpg keeps.
+        limit: the most seconds that connecting may take; None for ``CONNECT_TIMEOUT`` or the URL's connect_timeout.
 
     Raises:
         DatabaseUnavailableError: with the reason and a remedy, and never the password.
     """
-    with _explained(database_url):
-        return await asyncpg.connect(
-            database_url,
-            timeout=CONNECT_TIMEOUT,
-            statement_cache_size=statement_cache_size,
-            # The one start-up parameter of these that PgBouncer knows; everything else is SET later.
-            server_settings={"application_name": application_name},
+    with _explained(database_url, limit) as seconds:
+        return _kept_alive(
+            await asyncpg.connect(
+                url.for_asyncpg(database_url),
+                timeout=seconds,
+                statement_cache_size=statement_cache_size,
+                # The one start-up parameter of these that PgBouncer knows; everything else is SET later.
+                server_settings={"application_name": application_name},
+            )
         )
+
+
+def _kept_alive(conn: asyncpg.Connection[asyncpg.Record]) -> asyncpg.Connection[asyncpg.Record]:
+    """Have the system notice, within half a minute, that whoever a connection leads to has gone without a word."""
+    transport = getattr(conn, "_transport", None)  # asyncpg keeps it to itself, and a test's mock has none
+    line = transport.get_extra_info("socket") if isinstance(transport, asyncio.BaseTransport) else None
+    if line is not None and line.family != socket.AF_UNIX:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEPALIVE.items():
+            if hasattr(socket, name):
+                line.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    return conn
+
+
+async def is_encrypted(database_url: str) -> bool:
+    """Tell whether the connection that the backend makes to a database is encrypted.
+
+    Raises:
+        DatabaseUnavailableError: there is no connection.
+    """
+    conn = await connect(database_url)
+    try:
+        return conn._transport.get_extra_info("ssl_object") is not None  # type: ignore[attr-defined]
+    finally:
+        await conn.close()
 
 
 async def is_pooled(conn: asyncpg.Connection[asyncpg.Record]) -> bool:
@@ -186,25 +238,36 @@ async def is_pooled(conn: asyncpg.Connection[asyncpg.Record]) -> bool:
     return await conn.execute(f"SELECT WHERE pg_backend_pid() = {conn.get_server_pid()}") != "SELECT 1"
 
 
-async def create_pool(database_url: str, **options: Any) -> asyncpg.Pool[asyncpg.Record]:
+async def create_pool(database_url: Callable[[], str] | str, **options: Any) -> asyncpg.Pool[asyncpg.Record]:
     """Open the pool that the backend serves requests from.
 
     Behind a pooler it keeps no prepared statements: another session may run what one has prepared.
 
     Arguments:
-        database_url: ``postgresql://user:password@host:port/database``.
+        database_url: ``postgresql://user:password@host:port/database``, or a function that returns it and may block.
+            The function is called for each connection: a development server that is started again has another socket.
         options: passed on to ``asyncpg.create_pool``.
 
     Raises:
         DatabaseUnavailableError: with the reason and a remedy, and never the password.
     """
-    conn = await connect(database_url, application_name="plantops", statement_cache_size=0)
+    current = database_url if callable(database_url) else lambda: database_url
+    first = await asyncio.to_thread(current)
+
+    async def connect_anew(_: str, **parameters: Any) -> Any:
+        current_url = await asyncio.to_thread(current)
+        return _kept_alive(await asyncpg.connect(url.for_asyncpg(current_url), **parameters))
+
+    conn = await connect(first, application_name="plantops", statement_cache_size=0)
     try:
         if await is_pooled(conn):
             options = {"statement_cache_size": 0, **options}
     finally:
         await conn.close()
-    with _explained(database_url):
+    with _explained(first) as seconds:
         return await asyncpg.create_pool(
-            database_url, timeout=CONNECT_TIMEOUT, server_settings={"application_name": "plantops"}, **options
+            url.for_asyncpg(first),
+            timeout=seconds,
+            server_settings={"application_name": "plantops"},
+            **{"connect": connect_anew, **options},
         )

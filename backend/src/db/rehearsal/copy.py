@@ -7,9 +7,9 @@ import os
 import subprocess
 from typing import TYPE_CHECKING
 
-from ..commands.psql import split_password
 from ..runner.retries import LOCK_TIMEOUT
 from ..server import ServerError, binary, throwaway
+from ..url import for_libpq
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,22 +20,23 @@ class CopyError(Exception):
 
 
 @contextlib.contextmanager
-def schema_copy(database_url: str) -> Iterator[str]:
+def schema_copy(database_url: str, pg_dump: str) -> Iterator[str]:
     """Start a throw-away server with a copy of a database's schema, and give the URL of the copy.
 
     The copy belongs to one role, and nobody is granted anything in it. It is gone when the context ends.
 
     Arguments:
         database_url: what to copy.
+        pg_dump: the program that reads it.
 
     Raises:
         CopyError: PostgreSQL's programs are not installed, or the schema cannot be read or made anew.
     """
-    url, password = split_password(database_url)
+    url, password = for_libpq(database_url)
     try:
         dump = _run(
             [
-                str(binary("pg_dump")),
+                pg_dump,
                 *("--schema-only", "--no-owner", "--no-privileges", f"--lock-wait-timeout={LOCK_TIMEOUT}"),
                 *("--dbname", url),
             ],

@@ -12,12 +12,14 @@ import asyncpg
 from ..commands.command_line import Refusal
 from ..connection import CONNECTION_ERRORS, connect, is_pooled
 from ..errors import MigrationError, MigrationSqlError, TransactionEndedError
+from ..program import client
 from ..runner import failures as failure
 from ..runner.application import apply
 from ..runner.files import Migration, get_migration_files, loaded
 from ..runner.history import ensure_migrations_table, history, mark_migration_applied, pending
 from ..runner.lock import jittered, one_runner
 from ..runner.retries import FIRST_LOCK_PAUSE, LAST_LOCK_PAUSE, LOCK_TIMEOUT, LOCK_TRIES
+from ..server import ServerError
 from . import squawk
 from .copy import CopyError, schema_copy
 from .guard import rolled_back
@@ -188,7 +190,8 @@ async def _on_copy(
     """
     known = {report.version: report for report in rehearsal.reports}
     try:
-        with schema_copy(database_url) as url:
+        pg_dump = await client("pg_dump", database_url, at_least=int(rehearsal.server_version.partition(".")[0]))
+        with schema_copy(database_url, pg_dump) as url:
             conn = await connect(url, application_name="plantops-rehearsal", statement_cache_size=0)
             try:
                 await ensure_migrations_table(conn)
@@ -213,7 +216,7 @@ async def _on_copy(
                         return
             finally:
                 await conn.close()
-    except CopyError as error:
+    except (CopyError, ServerError) as error:
         if any(lock.since for report in rehearsal.reports for lock in report.locks):
             rehearsal.notes.append(_HELD.format(error))
         if rest:

@@ -1,0 +1,78 @@
+"""The URL of a database, and what of it is for whom."""
+
+from __future__ import annotations
+
+import pytest
+
+from src.db import url
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("postgresql://me:hush@host:5433/plants?sslmode=require", "host:5433, database plants"),
+        ("postgres://me:hush@a:1,[::1],b/plants", "a:1,[::1],b, database plants"),
+        ("postgresql:///plants?host=/run/postgresql", "/run/postgresql, database plants"),
+        ("postgresql://me@", "the default host"),
+    ],
+)
+def test_what_may_be_shown(written: str, shown: str) -> None:
+    assert url.address(written) == shown
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "mysql://host/plants",
+        "postgresql://me:12#hush@host/plants",
+        "postgresql://me:12/hush@host/plants",
+        "postgresql://me:hush@host:port/plants",
+        "postgresql://me@a:1,b:0/plants",
+        "postgresql://me@a:65536/plants",
+        "postgresql://me@[::1/plants",
+        "postgresql://me@::1/plants",
+    ],
+)
+def test_what_is_malformed(written: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - what it says is never shown
+        url.address(written)
+
+
+@pytest.mark.parametrize(
+    ("written", "local"),
+    [
+        ("postgresql:///plants?host=/run/postgresql", True),
+        ("postgresql://me@%2Frun%2Fpostgresql/plants", True),
+        ("postgresql://me@host/plants", False),
+        ("postgresql://me@%2Frun,host/plants", False),
+        ("postgresql:///plants", False),  # the default host may be localhost
+    ],
+)
+def test_what_is_a_socket(written: str, *, local: bool) -> None:
+    assert url.is_local(written) == local
+
+
+@pytest.mark.parametrize(("query", "seconds"), [("", None), ("?connect_timeout=15", 15), ("?connect_timeout=0", None)])
+def test_the_time_for_connecting(query: str, seconds: float | None) -> None:
+    assert url.connect_timeout(f"postgresql://me@host/plants{query}") == seconds
+
+
+def test_what_asyncpg_does_not_know_is_left_out() -> None:
+    known = "postgresql://me:hush@host/plants?sslmode=require&options=-c%20a%3Db"
+    assert url.for_asyncpg(f"{known}&channel_binding=require&pgbouncer=true&connect_timeout=3") == known
+    assert url.for_asyncpg("postgresql:///plants?pgbouncer=true") == "postgresql:///plants"
+    assert url.for_asyncpg(known) == known
+
+
+@pytest.mark.parametrize(
+    ("written", "argument", "password"),
+    [
+        ("postgresql://me:pass%20word@a:1,b/p", "postgresql://me@a:1,b/p", "pass word"),
+        ("postgresql://me@host/p?password=a%26b&sslmode=require", "postgresql://me@host/p?sslmode=require", "a&b"),
+        ("postgresql://me:one@host/p?pass%77ord=two", "postgresql://me@host/p", "one"),
+        ("postgresql:///p?host=/run&sslpassword=x&pgbouncer=true", "postgresql:///p?host=/run", None),
+        ("postgresql://host/p?channel_binding=require", "postgresql://host/p?channel_binding=require", None),
+    ],
+)
+def test_a_password_is_no_argument(written: str, argument: str, password: str | None) -> None:
+    assert url.for_libpq(written) == (argument, {} if password is None else {"PGPASSWORD": password})

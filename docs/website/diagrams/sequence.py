@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from drawing import LINE, Drawing, listed, sentence, width_of
+from website.diagrams.drawing import LINE, Drawing, listed, sentence, width_of
 
 PART = re.compile(r"(?P<name>\w+) = (?P<label>.+)")
 STEP = re.compile(r"(?P<left>\w+)(?: (?P<way>->|<-) (?P<right>\w+))?: (?P<text>.+)")

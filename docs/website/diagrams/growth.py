@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from drawing import LINE, Drawing, listed, width_of
+from website.diagrams.drawing import LINE, Drawing, listed, width_of
 
 Row = Mapping[str, str]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from drawing import LINE, Drawing, listed, width_of
+from website.diagrams.drawing import LINE, Drawing, listed, width_of
 
 Row = Mapping[str, str]
 

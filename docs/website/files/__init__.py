@@ -1,0 +1,1 @@
+"""The files beside the pages, made once a generator has built the site."""

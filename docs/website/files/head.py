@@ -1,0 +1,47 @@
+"""What each built page says about itself to programs: its description, its Markdown, and when it was changed."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from html import escape
+
+from website.files.site import Site, first_sentence
+from website.pages import all_pages
+
+DESCRIPTION = re.compile(r'<meta name="?description"? content=(?:"[^"]*"|[^ >]*)/?>')
+REVISED = "<!-- revised -->"
+# mkdocstrings' own style sheet: what the pages need of it is in the handbook's.
+STYLE = "assets/_mkdocstrings.css"
+STYLE_LINK = re.compile(rf'<link rel="?stylesheet"? href="?[^">]*{re.escape(STYLE)}"?>')
+SIGNATURE = re.compile(r'<div class="language-python doc-signature highlight">.*?</div>', re.DOTALL)
+# The lines of every signature are numbered alike, and like those of the page's first block.
+LINE = re.compile(r'<span id="__span-[\d-]+"><a id="__codelineno-[^>]*></a>')
+
+
+def complete(site: Site) -> dict[str, str]:
+    """Complete the head and the foot of each page, and return the pages' descriptions."""
+    dates = site.dates()
+    found = {}
+    for page in all_pages():
+        path = site.html(page)
+        html = path.read_text(encoding="utf-8")
+        found[page] = first_sentence(html)
+        html = _described(html, found[page])
+        html = html.replace(REVISED, _revised(dates.get(page, "")), 1)
+        html = STYLE_LINK.sub("", html)
+        html = SIGNATURE.sub(lambda signature: LINE.sub("<span>", signature[0]), html)
+        path.write_text(html, encoding="utf-8")
+    (site.directory / STYLE).unlink(missing_ok=True)
+    return found
+
+
+def _described(html: str, text: str) -> str:
+    return DESCRIPTION.sub(lambda _: f'<meta name="description" content="{escape(text)}">', html, count=1) if text else html
+
+
+def _revised(day: str) -> str:
+    if not day:
+        return ""
+    when = date.fromisoformat(day)
+    return f'<p class="revised">Last changed <time datetime="{day}">{when.day} {when:%B %Y}</time></p>'

@@ -1,0 +1,66 @@
+"""The extension: it marks the blocks of a page, says at its head where they ran, and puts totals where a page asks.
+
+Two settings in mkdocs.yml belong together: the extension, and the formatter of all fences, which SuperFences calls:
+
+    markdown_extensions:
+      - website.marks
+      - pymdownx.superfences:
+          custom_fences:
+            - {name: "*", class: "", format: !!python/name:website.marks.cell.format_block, …}
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from markdown import Markdown
+from markdown.extensions import Extension
+from markdown.postprocessors import Postprocessor
+from markdown.preprocessors import Preprocessor
+
+from website import proof
+from website.marks import cell, head, totals
+from website.marks.block import Blocks
+from website.pages import PageFinder, page_of
+
+NAME = "website-marks"
+ASKED = re.compile(r"<!-- verification: ([\w-]+) -->")
+
+
+class Marks(Extension):
+    """Shows the proof on the pages."""
+
+    def __init__(self, **options: Any) -> None:
+        self.config = {"live": [False, "whether pages ask for the marks of their blocks while they are open"]}
+        super().__init__(**options)
+
+    def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802 - Python-Markdown calls it by this name
+        """Add what the extension does to an instance of Markdown."""
+        PageFinder.register(md)
+        md.preprocessors.register(_Start(md, live=self.getConfig("live")), NAME, 900)
+        # After the blocks have been put back into the page, which has the priority 30.
+        md.postprocessors.register(_Finish(md), NAME, 5)
+
+
+class _Start(Preprocessor):
+    """Finds the proof of a page before its fences are read."""
+
+    def __init__(self, md: Markdown, *, live: bool) -> None:
+        super().__init__(md)
+        self.live = live
+
+    def run(self, lines: list[str]) -> list[str]:
+        cell.start(self.md, Blocks(page_of(self.md), proof.read(), live=self.live))
+        return lines
+
+
+class _Finish(Postprocessor):
+    """Completes a page whose blocks have been rendered."""
+
+    def run(self, text: str) -> str:
+        blocks = cell.blocks_of(self.md)
+        page = blocks.page.name
+        text = ASKED.sub(lambda asked: totals.render(asked[1], blocks.proof, page), text)
+        text = cell.join(text)
+        return head.put_into(text, blocks) if page else text

@@ -1,0 +1,40 @@
+"""What `make mutants` and `make lies` have found: figures that are committed, and shown with their dates.
+
+A file that is missing, or holds other things than are shown, is left out: the page is about the blocks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from website.proof import DOCS
+
+MUTANTS, LIES = DOCS / "mutants.json", DOCS / "lies.json"
+
+
+def render() -> str:
+    """Return the figures as a table in HTML; nothing if there are none."""
+    rows = [*_row(MUTANTS, "a place of the backend's code", "mutants", "killed", "reviewed")]
+    rows += _row(LIES, "a place of a page", "lies", "caught", "covered", "free")
+    head = "<tr><th>What was changed</th><th>How often</th><th>Noticed</th><th>Measured</th></tr>"
+    return f"<table><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>" if rows else ""
+
+
+def _row(file: Path, what: str, total: str, noticed: str, *left_out: str) -> Iterator[str]:
+    try:
+        found: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        count = found[total] - sum(found[name] for name in left_out)
+        day = date.fromisoformat(found["date"])
+        measured = f"{day.day} {day:%B %Y}, PostgreSQL {found['postgresql']}"
+        yield f"<tr><td>{what}</td><td>{count:,}</td><td>{_percent(found[noticed], count)}</td><td>{measured}</td></tr>"
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+
+
+def _percent(part: int, whole: int) -> str:
+    """A share that says 100 only if it is that."""
+    return f"{1000 * part // whole / 10 if whole else 100.0:g} %"

@@ -1,0 +1,28 @@
+"""The line at the head of a page: on which versions of PostgreSQL its blocks ran, said once."""
+
+from __future__ import annotations
+
+from html import escape
+
+from website.marks.block import Blocks
+from website.proof import visible
+from website.versions import in_words, shared
+
+END_OF_TITLE = "</h1>"
+
+
+def put_into(html: str, blocks: Blocks) -> str:
+    """Return a rendered page with its line below the title, and with what keeps it from being published."""
+    title, end, rest = html.partition(END_OF_TITLE)
+    return f"{title}{end}{line(blocks)}{rest}{blocks.refusals()}" if end else html + blocks.refusals()
+
+
+def line(blocks: Blocks) -> str:
+    """Return the line as HTML; nothing for a page without a block that ran."""
+    place = f' data-proof-page="{escape(blocks.page.name)}"' if blocks.live else ""
+    if blocks.staleness:
+        return f'<p class="tested tested--stale"{place} data-search-exclude>Not verified: {blocks.staleness}</p>'
+    versions = shared(visible(blocks.proof.entries(blocks.page.name)))
+    if not versions:
+        return f'<p class="tested"{place} data-search-exclude></p>' if place else ""
+    return f'<p class="tested"{place} data-search-exclude>Tested on PostgreSQL {in_words(versions)}</p>'

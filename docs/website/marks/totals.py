@@ -1,0 +1,117 @@
+"""What a page can say of all blocks of the handbook, in the place of a comment: `<!-- verification: totals -->`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from html import escape
+
+from website.marks import figures
+from website.pages import address, refusal
+from website.proof import Entry, Proof, visible
+from website.versions import in_words, shared
+
+NOT_RUN = "not run"
+NOTHING = "No block has run yet: <code>make docs-test</code> runs them all."
+
+
+def render(asked: str, proof: Proof, page: str) -> str:
+    """Return what a comment asks for, as HTML.
+
+    Arguments:
+        asked: the word in the comment.
+        proof: what is proven.
+        page: the path below docs of the page that has the comment.
+    """
+    if asked not in PARTS:
+        return refusal(f"docs/{page}: no verification is {asked!r}; there are {', '.join(PARTS)}")
+    return PARTS[asked](proof, page)
+
+
+def listed(proof: Proof) -> dict[str, list[Entry]]:
+    """Return the pages that have blocks which a reader sees, with these."""
+    seen = {page: visible(entries) for page, entries in proof.pages.items()}
+    return {page: entries for page, entries in seen.items() if entries}
+
+
+def counts(proof: Proof) -> dict[str, int]:
+    """Return how many blocks a reader sees, by what became of them."""
+    return dict(Counter(entry["status"] for entries in listed(proof).values() for entry in entries))
+
+
+def _totals(proof: Proof, page: str) -> str:
+    """The totals in one line."""
+    pages, found = listed(proof), counts(proof)
+    if not pages:
+        return f'<p class="totals">{NOTHING}</p>'
+    facts = [
+        f"<strong>{sum(found.values()):,}</strong> blocks on <strong>{len(pages)}</strong> pages",
+        f"<strong>{found.get('passed', 0):,}</strong> ran and did what their page says",
+        f"<strong>{found.get(NOT_RUN, 0)}</strong> not run, for a reason",
+        f"PostgreSQL <strong>{escape(proof.postgresql)}</strong>" if proof.postgresql else "",
+    ]
+    return f'<p class="totals">{"".join(f"<span>{fact}</span> " for fact in facts if fact)}</p>'
+
+
+def _statuses(proof: Proof, page: str) -> str:
+    """What became of the blocks, and how many there are of each."""
+    meanings = {
+        "passed": "ran and did what their page says",
+        "failed": "failed",
+        "not reached": "not reached, because one above failed",
+        NOT_RUN: "not run, each for a reason below",
+        "shown": "text, not code",
+    }
+    found = counts(proof)
+    rows = [(meaning, found[status]) for status, meaning in meanings.items() if found.get(status)]
+    return _table(("Blocks", "Number"), rows) if rows else f"<p>{NOTHING}</p>"
+
+
+def _not_run(proof: Proof, page: str) -> str:
+    """The blocks that did not run, with their reasons."""
+    rows = [
+        (_link(name, page, entry), escape(entry["reason"]))
+        for name, entries in listed(proof).items()
+        for entry in entries
+        if entry["status"] == NOT_RUN and entry["kind"] != "output"
+    ]
+    return _table(("Block", "Why it does not run"), rows) if rows else "<p>Every block that is code has run.</p>"
+
+
+def _pages(proof: Proof, page: str) -> str:
+    """The pages, with the numbers of their blocks and the versions on which all of them ran."""
+    rows = []
+    for name, entries in listed(proof).items():
+        number = Counter(entry["status"] for entry in entries)
+        rows.append(
+            (
+                f'<a href="{escape(address(name, page))}">{escape(name.removesuffix(".md"))}</a>',
+                number["passed"],
+                number[NOT_RUN] or "",
+                in_words(shared(entries)) if shared(entries) else "",
+            )
+        )
+    return f'<div data-filter="pages">{_table(("Page", "Ran", "Not run", "PostgreSQL"), rows)}</div>'
+
+
+PARTS: dict[str, Callable[[Proof, str], str]] = {
+    "totals": _totals,
+    "statuses": _statuses,
+    "not-run": _not_run,
+    "pages": _pages,
+    "figures": lambda proof, page: figures.render(),
+}
+
+
+def _link(name: str, page: str, entry: Entry) -> str:
+    """A link to the heading that a block stands under."""
+    heading = entry["id"].partition("[")[0] if "[" in entry["id"] else ""
+    fragment = f"#{heading}" if heading not in ("", "top") else ""
+    text = f"{name.removesuffix('.md')}, line {entry['line']}"
+    return f'<a href="{escape(address(name, page) + fragment)}">{escape(text)}</a>'
+
+
+def _table(heads: Iterable[str], rows: Sequence[Sequence[object]]) -> str:
+    head = "".join(f"<th>{name}</th>" for name in heads)
+    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -1,0 +1,70 @@
+"""The MkDocs hook of `mkdocs serve`: an open page asks for the marks that its blocks have by now.
+
+mike, which publishes versions, starts MkDocs itself: for it the hook completes the site as `make site` does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+from website import __main__ as command
+from website import proof
+from website.marks.mark import marks_of
+
+if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
+
+# Where a page that is being served asks for its marks.
+LIVE = "/.proof"
+# Set by mike while it builds: https://github.com/jimporter/mike
+VERSION = "MIKE_DOCS_VERSION"
+
+_commands: list[str] = []
+
+
+def on_startup(command: str, **_: Any) -> None:
+    """Note what MkDocs was started for."""
+    _commands[:] = [command]
+
+
+def on_config(config: MkDocsConfig) -> None:
+    """Let served pages follow the proof, and let a reader choose among versions if there are several."""
+    if _commands == ["serve"]:
+        config.mdx_configs["website.marks"] = {"live": True}
+    # A page asks its server for the versions, so a site that stands alone must not have the choice.
+    if VERSION in os.environ:
+        config.extra["version"] = {"provider": "mike"}
+
+
+def on_page_content(html: str, **_: Any) -> str | None:
+    """Add the script that asks to a served page."""
+    if _commands != ["serve"]:
+        return None
+    script = (Path(__file__).parent / "live.js").read_text(encoding="utf-8")
+    return f"{html}<script>{script}</script>"
+
+
+def on_serve(server: Any, **_: Any) -> None:
+    """Answer the open pages."""
+    site = server.get_app()
+
+    def answer(environ: dict[str, Any], start_response: Any) -> Any:
+        if environ["PATH_INFO"] != LIVE:
+            return site(environ, start_response)
+        page = parse_qs(environ["QUERY_STRING"]).get("page", [""])[0]
+        body = json.dumps(marks_of(proof.read(), page)).encode()
+        start_response("200 OK", [("Content-Type", "application/json"), ("Cache-Control", "no-store")])
+        return [body]
+
+    server.set_app(answer)
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Complete what mike is about to publish."""
+    if VERSION in os.environ:
+        url = config.site_url or ""
+        command.finish(Path(config.site_dir), f"{url.rstrip('/')}/" if url else "")

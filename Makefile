@@ -50,13 +50,13 @@ endef
 # With --quiet no warning would count. What is refused is not left where it could be published.
 define run-build
 $(HEADING) 'Site: build/site'
-@$(PY) -m mkdocs build --strict || { rm -rf build/site; exit 1; }
+@export PYTHONPATH=docs; $(PY) -m mkdocs build --strict && $(PY) -m website build/site || { rm -rf build/site; exit 1; }
 endef
 
 serve: environment ## show the handbook on http://127.0.0.1:8000
 	@$(PY) -c 'import socket, sys; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); sys.exit(s.connect_ex(("127.0.0.1", $(PORT))) == 0)' \
 		|| { printf 'Port %s is in use. Stop what listens there, or: make serve PORT=%s\n' '$(PORT)' "$$(($(PORT) + 1))" >&2; exit 1; }
-	@$(ALONE) PYTHONPATH=backend:tests:docs/hooks exec $(PY) -m commands.live --address 127.0.0.1:$(PORT)
+	@$(ALONE) PYTHONPATH=backend:tests:docs exec $(PY) -m commands.live --address 127.0.0.1:$(PORT)
 
 check: environment ## lint, types, pages, tests, coverage, strict build
 	$(run-lint)
@@ -101,22 +101,22 @@ update-docs: environment ## write what the blocks print into the pages
 	@$(ALONE) $(PY) -m pytest "$(PAGE)" --update-docs
 
 lies: environment ## alter what the pages show, one by one: they must fail
-	@$(ALONE) PYTHONPATH=backend:tests:docs/hooks $(PY) -m lies "$(PAGE)" $(ARGS)
+	@$(ALONE) PYTHONPATH=backend:tests:docs $(PY) -m lies "$(PAGE)" $(ARGS)
 
 BASE = main
 lies-changed: environment ## the same of the pages that differ from BASE
-	@$(ALONE) PYTHONPATH=backend:tests:docs/hooks $(PY) -m lies --changed "$(BASE)" $(ARGS)
+	@$(ALONE) PYTHONPATH=backend:tests:docs $(PY) -m lies --changed "$(BASE)" $(ARGS)
 
 mutants: environment ## change the backend place by place: a page must fail
-	@$(ALONE) PYTHONPATH=backend:tests:docs/hooks $(PY) -m mutants $(ARGS)
+	@$(ALONE) PYTHONPATH=backend:tests:docs $(PY) -m mutants $(ARGS)
 
 mutants-changed: environment ## the same of the lines that differ from BASE
-	@$(ALONE) PYTHONPATH=backend:tests:docs/hooks $(PY) -m mutants --changed "$(BASE)" $(ARGS)
+	@$(ALONE) PYTHONPATH=backend:tests:docs $(PY) -m mutants --changed "$(BASE)" $(ARGS)
 
 VERSIONS =
 check-versions: PAGE = docs/how-to
 check-versions: environment ## run the guides on PostgreSQL 14 to 18
-	@$(ALONE) PYTHONPATH=backend:tests:docs/hooks exec $(PY) -m commands.versions $(PAGE) $(if $(VERSIONS),--versions $(VERSIONS))
+	@$(ALONE) PYTHONPATH=backend:tests:docs exec $(PY) -m commands.versions $(PAGE) $(if $(VERSIONS),--versions $(VERSIONS))
 
 bench: environment ## time the migration runner against bare asyncpg
 	@$(ALONE) $(PY) backend/tests/benchmark.py

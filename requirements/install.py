@@ -155,8 +155,11 @@ def make(venv: Path) -> None:
         sys.exit(1)
     print("  the packages of requirements/dev.txt", flush=True)
     install(venv / "bin" / "python", LOCK_FILE)
+    # A site's generator imports the handbook's own extensions, however it is started.
+    for packages in venv.glob("lib/python*/site-packages"):
+        (packages / "website.pth").write_text(f"{LOCK_FILES.parent / 'docs'}\n", encoding="utf-8")
     # Compiled here once, and not by each of the first processes that import them; what cannot be is theirs to tell.
-    modules = [LOCK_FILES.parent / name for name in ("backend", "tests", "docs/hooks")]
+    modules = [LOCK_FILES.parent / name for name in ("backend", "tests", "docs/website")]
     subprocess.run([venv / "bin" / "python", "-I", "-m", "compileall", "-qq", *modules], check=False)
     write_stamp(venv / STAMP, CURRENT["stamp_text"](str(venv)))
     print(f"  ready after {time.monotonic() - started:.0f} s", flush=True)

@@ -1,4 +1,4 @@
-"""The handbook's pages: which one a text is, where it is on the site, and how a page says that it must not be published.
+"""The handbook's pages: which one a text is, where it is on the site, and how it is kept from being published.
 
 A Python-Markdown extension is given the text of a page and not its name. The names are in the directory ``docs``: the
 page is the file that holds this text. So an extension needs nothing of the generator that runs it.
@@ -19,7 +19,8 @@ from website.proof import DOCS
 
 FRONT_MATTER = re.compile(r"\A\ufeff?---[ \t]*\n.*?^(?:---|\.\.\.)[ \t]*\n", re.DOTALL | re.MULTILINE)
 REFUSED = re.compile(r"<!-- refused: (.*?) -->")
-# MkDocs counts the warnings of loggers with names like this one, and its strict build refuses a site that has any.
+# MkDocs counts the errors of loggers with names like this one, even if it is told to be quiet, and its strict build
+# refuses a site that has any.
 log = logging.getLogger("mkdocs.website")
 
 
@@ -34,14 +35,19 @@ def all_pages(docs: Path = DOCS) -> dict[str, Path]:
 
 
 def name_of(text: str) -> str:
-    """Return the path below docs of the page with this text; nothing if there is none, as for a docstring."""
+    """Return the path below docs of the page with this text; nothing if none or more than one has it."""
     files = tuple((name, file, file.stat().st_mtime_ns) for name, file in all_pages().items())
     return _names(files).get(body(text), "")
 
 
 @lru_cache(maxsize=1)
 def _names(files: tuple[tuple[str, Path, int], ...]) -> dict[str, str]:
-    return {body(file.read_text(encoding="utf-8")): name for name, file, _ in files}
+    found: dict[str, str] = {}
+    for name, file, _ in files:
+        text = body(file.read_text(encoding="utf-8"))
+        # Of two pages with one text, the proof of neither is that of the other.
+        found[text] = "" if text in found else name
+    return found
 
 
 def address(page: str, seen_from: str) -> str:
@@ -50,11 +56,11 @@ def address(page: str, seen_from: str) -> str:
 
 
 def refusal(message: str) -> str:
-    """Warn that a page must not be published, and return a comment for its HTML that says so.
+    """Log that a page must not be published, and return a comment for its HTML that says so.
 
     ``python -m website`` refuses a site that has such a comment, whatever has built it.
     """
-    log.warning(message)
+    log.error(message)
     return f"<!-- refused: {message.splitlines()[0].replace('--', '- -')} -->"
 
 

@@ -48,7 +48,7 @@ def shared(entries: Iterable[Mapping[str, Any]]) -> list[str]:
     return sorted(set.intersection(*ran), key=_number) if ran else []
 
 
-def _code(proof: Content, page: str) -> str | None:
+def _code(proof: Content, page: str) -> object:
     return proof.get("digests", {}).get(page, {}).get("code")
 
 

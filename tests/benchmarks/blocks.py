@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / name) for name in ("tests", "backend", "docs/hooks")]
+sys.path[:0] = [str(ROOT / name) for name in ("tests", "backend", "docs")]
 
 import asyncpg  # noqa: E402 - below the paths that the next ones are found on
 

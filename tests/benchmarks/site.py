@@ -1,4 +1,4 @@
-"""What a build of the site costs: with the hooks as against without them, and of ten times the pages.
+"""What a build of the site costs: with the marks as against without them, and of ten times the pages.
 
 .venv/bin/python tests/benchmarks/site.py
 
@@ -21,9 +21,10 @@ from typing import Any
 
 from blocks import ROOT, report, seconds
 
-from proof import PROOF, block_key  # on the path that the harness's benchmark sets
+from website.digest import block_key, code_digest, page_digest
+from website.proof import PROOF
 
-MARKS = 1.15  # times what a build without the hooks takes
+MARKS = 1.15  # times what a build without the marks takes
 GROWTH = 11.0  # times what a build of a tenth of the pages takes
 PAGES = 40
 MORE_PAGES = 10 * PAGES
@@ -31,7 +32,9 @@ SECTIONS = 8  # as many as the handbook's
 BLOCKS = 20
 ROUNDS = 7
 FEWER_ROUNDS = 3  # of the big build
-HOOKS = re.compile(r"^hooks:\n(  - .*\n)+", re.MULTILINE)
+MARKED = re.compile(
+    r"^  - website\.\w+\n|^      custom_fences:\n(?:        .*\n)+|^hooks:\n(?:  - .*\n)+", re.MULTILINE
+)
 
 
 def main() -> int:
@@ -61,8 +64,8 @@ def write(project: Path, count: int) -> None:
     settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     settings = settings[: settings.index("nav:")] + settings[settings.index("theme:") :]
     (project / "mkdocs.yml").write_text(settings, encoding="utf-8")
-    (project / "plain.yml").write_text(HOOKS.sub("", settings), encoding="utf-8")
-    for name in ("assets", "hooks", "theme"):
+    (project / "plain.yml").write_text(MARKED.sub("", settings), encoding="utf-8")
+    for name in ("assets", "website", "theme"):
         shutil.copytree(ROOT / "docs" / name, project / "docs" / name)
     pages: dict[str, list[dict[str, Any]]] = {}
     for page in range(count):
@@ -77,8 +80,12 @@ def write(project: Path, count: int) -> None:
             )
         (project / "docs" / name).parent.mkdir(exist_ok=True)
         (project / "docs" / name).write_text("\n".join(text), encoding="utf-8")
+    code = code_digest(project)
+    digests = {name: {"page": page_digest(project / "docs" / name), "code": code} for name in pages}
     (project / PROOF).parent.mkdir()
-    (project / PROOF).write_text(json.dumps({"postgresql": "18.6", "pages": pages}), encoding="utf-8")
+    (project / PROOF).write_text(
+        json.dumps({"postgresql": "18.6", "digests": digests, "pages": pages}), encoding="utf-8"
+    )
 
 
 def build(project: Path, configuration: str) -> None:
@@ -86,7 +93,7 @@ def build(project: Path, configuration: str) -> None:
     subprocess.run(
         [sys.executable, "-m", "mkdocs", "--quiet", "build", "--config-file", configuration],
         cwd=project,
-        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": "docs"},
         check=True,
     )
 

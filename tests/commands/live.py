@@ -25,7 +25,8 @@ import pytest
 
 from handbook import plugin, suite  # noqa: F401 - loaded once here, for every run that is forked from this process
 from handbook.database import serve
-from handbook.record import backend_digest, stale_pages
+from handbook.record import stale_pages
+from website.digest import code_digest
 
 POLL = 0.1  # seconds between two looks at the files
 PATIENCE = 10.0  # seconds that the site has to end
@@ -107,7 +108,7 @@ def watched(project: Path) -> Iterator[tuple[Path, int]]:
 
 def follow(project: Path, site: subprocess.Popen[bytes], prover: Prover) -> None:
     """Prove what is saved, for as long as the site is served."""
-    before, backend = dict(watched(project)), backend_digest(project)
+    before, code = dict(watched(project)), code_digest(project)
     looked = time.monotonic()
     while site.poll() is None:
         time.sleep(POLL)
@@ -121,10 +122,10 @@ def follow(project: Path, site: subprocess.Popen[bytes], prover: Prover) -> None
             prover.start(changed)
         elif time.monotonic() - looked > 1:
             looked = time.monotonic()
-            digest = backend_digest(project)
-            if digest != backend:
-                backend = digest
-                say("the backend has changed: every page runs again")
+            digest = code_digest(project)
+            if digest != code:
+                code = digest
+                say("the code has changed: every page runs again")
                 prover.start(now)
         before = now
 

@@ -13,8 +13,10 @@ import pytest
 
 from commands.versions import INSTALLATIONS, NEWEST, PIN, supported
 from harness.project import ROOT, Project
-from proof import Proof, mark
-from verification import text
+from website import proof as site
+from website.marks import totals
+from website.marks.mark import mark
+from website.proof import Proof
 
 Content = dict[str, Any]
 
@@ -25,37 +27,40 @@ def entry(key: str, status: str = "passed", kind: str = "sql") -> dict[str, Any]
 
 def content(version: str) -> Content:
     """A proof in which three blocks of a page passed."""
-    return {"postgresql": version, "backend": "1", "pages": {"a.md": [entry(key) for key in "abc"]}}
+    digests = {"a.md": {"page": "1", "code": "1"}}
+    return {"postgresql": version, "digests": digests, "pages": {"a.md": [entry(key) for key in "abc"]}}
 
 
 def written(directory: Path, proof: Content, *others: Content) -> Proof:
     """A proof as the site reads it, from a file with others beside it."""
-    (directory / "proof.json").write_text(json.dumps(proof))
+    (directory / "build").mkdir(exist_ok=True)
+    (directory / site.PROOF).write_text(json.dumps(proof))
     for number, other in enumerate(others):
-        (directory / f"proof-{number}.json").write_text(json.dumps(other))
-    return Proof.read(directory / "proof.json")
+        (directory / "build" / f"proof-{number}.json").write_text(json.dumps(other))
+    return site.read(directory)
 
 
 def test_a_mark_names_every_version_on_which_the_block_ran(tmp_path: Path) -> None:
     proof = written(tmp_path, content("18.6"), content("17.11"), content("9.6"))
-    assert "Ran on PostgreSQL 9.6, 17.11 and 18.6<" in mark(proof.pages["a.md"][0])
-    assert "| 9.6 | 3 |\n| 17.11 | 3 |\n| 18.6 | 3 |\n" in text(proof.pages, proof.postgresql)
+    assert 'aria-label="Ran on PostgreSQL 9.6, 17.11 and 18.6"' in mark(proof.pages["a.md"][0])
+    table = totals.replace("<!-- verification: pages -->", proof, "verification.md")
+    assert '<a href="a.html">a</a></td><td>3</td><td></td><td>9.6, 17.11 and 18.6</td>' in table
 
 
-def test_one_version_has_no_table(tmp_path: Path) -> None:
+def test_one_version_is_named(tmp_path: Path) -> None:
     proof = written(tmp_path, content("18.6"))
-    assert "Ran on PostgreSQL 18.6<" in mark(proof.pages["a.md"][0])
-    assert "| PostgreSQL |" not in text(proof.pages, proof.postgresql)
+    assert 'aria-label="Ran on PostgreSQL 18.6"' in mark(proof.pages["a.md"][0])
 
 
 def test_a_proof_beside_it_that_is_none_is_named(tmp_path: Path) -> None:
-    (tmp_path / "proof-14.json").write_text("{")
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build" / "proof-14.json").write_text("{")
     with pytest.raises(Exception, match=r"proof-14\.json: not a proof"):
         written(tmp_path, content("18.6"))
 
 
-def change_backend(proof: Content) -> None:
-    proof["backend"] = "2"
+def change_code(proof: Content) -> None:
+    proof["digests"]["a.md"]["code"] = "2"
 
 
 def change_second(proof: Content) -> None:
@@ -81,7 +86,7 @@ def show_text(proof: Content) -> None:
 @pytest.mark.parametrize(
     ("change", "counted"),
     [
-        (change_backend, [False, False, False]),
+        (change_code, [False, False, False]),
         (change_second, [True, False, False]),
         (fail_second, [True, False, True]),
         (lose_second, [True, False, False]),
@@ -133,7 +138,7 @@ def check(project: Project, version: str) -> tuple[int, str]:
         [sys.executable, "-m", "commands.versions", "docs", "--versions", version],
         cwd=project.directory,
         # It needs no workers for one page.
-        env={**project.environment, "PYTHONPATH": "backend:tests:docs/hooks", "PYTEST_XDIST_AUTO_NUM_WORKERS": "0"},
+        env={**project.environment, "PYTHONPATH": "backend:tests:docs", "PYTEST_XDIST_AUTO_NUM_WORKERS": "0"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import subprocess
@@ -11,12 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from figures import code_number
 from handbook.block import Block, Kind
 from handbook.page import Page, Problem
 from handbook.rendering import Fence
 from handbook.run import Outcome, Status
-from proof import block_key
+from website.digest import block_key, code_digest, page_digest
 
 PROOF = Path("build") / "proof.json"
 SHOWN = "shown"
@@ -61,25 +59,24 @@ class Record:
         """
         path = self.project / self.proof
         before = read_proof(path)
-        backend = backend_digest(self.project)
-        states, entries = {}, {}
+        code = code_digest(self.project)
+        digests, entries = {}, {}
         for name, file in sorted(pages.items()):
             known, ran = before.get("pages", {}).get(name, []), self.pages.get(name, {})
             # What a page was when it last ran whole; a run of one of its blocks, or of another page, leaves that alone.
-            states[name] = before.get("states", {}).get(name)
-            state = _state(file, backend)
-            if not ran and states[name] == state:
+            digests[name] = before.get("digests", {}).get(name)
+            digest = _digests(file, code)
+            if not ran and digests[name] == digest:
                 entries[name] = known
                 continue
             page = read(file)
             entries[name] = _merge(page, known, ran)
             if ids_of(page) <= ran.keys():
-                states[name] = state
+                digests[name] = digest
         proof = {
             "postgresql": postgresql or before.get("postgresql"),
             "commit": _commit(self.project),
-            "backend": backend,
-            "states": states,
+            "digests": {name: digest for name, digest in digests.items() if digest},
             "pages": entries,
         }
         path.parent.mkdir(exist_ok=True)
@@ -106,31 +103,20 @@ def stale_pages(project: Path, pages: Mapping[str, Path]) -> list[Path]:
         pages: the files of its pages, by their paths below docs.
     """
     proof = read_proof(project / PROOF)
-    backend = backend_digest(project)
-    states = proof.get("states", {})
+    code = code_digest(project)
+    digests = proof.get("digests", {})
     unsettled = {"failed", "not reached"}
     return [
         file
         for name, file in pages.items()
-        if states.get(name) != _state(file, backend)
+        if digests.get(name) != _digests(file, code)
         or any(entry["status"] in unsettled for entry in proof["pages"].get(name, []))
     ]
 
 
-def backend_digest(project: Path) -> str:
-    """What the pages' blocks run against, as one number: the Makefile and the backend's code."""
-    makefile = project / "Makefile"
-    parts = [code_number(project), *([_digest(makefile)] if makefile.is_file() else [])]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def _state(page: Path, backend: str) -> str:
-    """A number for the text of a page and the backend that its blocks run against."""
-    return hashlib.sha256(f"{backend}\n{_digest(page)}".encode()).hexdigest()
-
-
-def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+def _digests(page: Path, code: str) -> dict[str, str]:
+    """What a page was, and what it ran against, as the site compares them."""
+    return {"page": page_digest(page), "code": code}
 
 
 def _merge(page: Page, before: list[dict[str, Any]], now: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:

@@ -24,6 +24,8 @@ from pymdownx.superfences import SuperFencesBlockPreprocessor, SuperFencesCodeEx
 from sybil.parsers.markdown.lexers import FENCE
 
 MARKER = "data-handbook-block"
+# The extensions that show on a page what became of its blocks.
+PROOF = "website."
 # A character of Unicode's private use area, which no page holds: it marks a fence line that SuperFences left alone.
 STRAY = "\ue000{}\ue001"
 STRAY_PATTERN = re.compile("\ue000(\\d+)\ue001")
@@ -98,7 +100,9 @@ class Renderer:
         with self.configuration.open("rb") as source:
             settings = yaml_load(source)
         config = MarkdownConfig()
-        config.load_dict({"markdown_extensions": settings.get("markdown_extensions", [])})
+        # What the proof adds to a page is not what the proof is about.
+        extensions = [name for name in settings.get("markdown_extensions", []) if not str(name).startswith(PROOF)]
+        config.load_dict({"markdown_extensions": extensions})
         errors, _ = config.validate()
         for _, error in errors:
             raise error

@@ -35,7 +35,7 @@ COPIED = (
     "mkdocs.yml",
     ".ci",
     "docs/assets",
-    "docs/hooks",
+    "docs/website",
     "docs/theme",
     "tests/commands",
     "tests/handbook",

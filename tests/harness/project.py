@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("Makefile", "mkdocs.yml", "pyproject.toml")
-LINKED = (".venv", "backend", "requirements", "tests", "docs/hooks", "docs/theme")
+LINKED = (".venv", "backend", "requirements", "tests", "docs/website", "docs/theme")
 # What would tie the inner run to the one it is started from, apart from the server, and what makes pytest tell more.
 FOREIGN = ("PYTEST_", "HANDBOOK_PAGE", "CI", "BUILD_NUMBER")
 SERVER = ("HANDBOOK_", "PLANTOPS_RUN")
@@ -78,10 +78,19 @@ class Project:
 
     def build(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Build the project's site into build/site; what MkDocs prints is in `stdout`."""
+        return self._python(("-m", "mkdocs", "--quiet", "build", *arguments), environment)
+
+    def finish(self, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Complete or refuse the site in build/site, as `make site` does."""
+        return self._python(("-m", "website", "build/site"), environment)
+
+    def _python(self, command: Iterable[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+        inherited = {name: value for name, value in os.environ.items() if name not in ("SITE_URL", "EDIT_URI")}
+        site = {"NO_MKDOCS_2_WARNING": "1", "SOURCE_DATE_EPOCH": "0", "PYTHONPATH": str(self.docs)}
         return subprocess.run(
-            [sys.executable, "-m", "mkdocs", "--quiet", "build", *arguments],
+            [sys.executable, *command],
             cwd=self.directory,
-            env={**os.environ, "NO_MKDOCS_2_WARNING": "1", "SOURCE_DATE_EPOCH": "0", **environment},
+            env={**inherited, **site, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -244,7 +244,7 @@ class Told:
 
 
 def tell(project: Project, *arguments: str) -> Told:
-    environment = {**project.environment, "PYTHONPATH": "backend:tests:docs/hooks"}
+    environment = {**project.environment, "PYTHONPATH": "backend:tests:docs"}
     command = [sys.executable, "-m", "lies", "docs/ferns.md", "--workers", "1", *arguments]
     done = subprocess.run(command, cwd=project.directory, env=environment, capture_output=True, text=True, check=False)
     assert done.stderr == ""

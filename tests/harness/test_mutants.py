@@ -18,7 +18,6 @@ from typing import cast
 import psutil
 import pytest
 
-from figures import MUTANTS
 from harness.project import ROOT, Project
 from mutants import memory
 from mutants.book import Book
@@ -229,7 +228,7 @@ def mutants(project: Project, *arguments: str) -> subprocess.CompletedProcess[st
     return subprocess.run(
         [sys.executable, "-m", "mutants", *arguments],
         cwd=project.directory,
-        env={**project.environment, "PYTHONPATH": "backend:tests:docs/hooks"},
+        env={**project.environment, "PYTHONPATH": "backend:tests:docs"},
         capture_output=True,
         text=True,
         check=False,
@@ -396,7 +395,9 @@ def test_a_page_that_has_noticed_a_mutant_is_tried_first(tmp_path: Path) -> None
     assert [turn.page for turn in Order(book, reaches).turns(mutant)] == ["quick.md", "slow.md"]
 
     noticed = {"slow.md": {"water[2]": "0a1b2c3d", "water[4]": f"4e5f6071 {mutant.key}"}, "gone.md": {"a": "8d9e0f1a"}}
-    (project.directory / MUTANTS).write_text(json.dumps({"noticed": noticed, "left": f"9a8b7c6d {mutant.key}"}))
+    (project.directory / "docs" / "mutants.json").write_text(
+        json.dumps({"noticed": noticed, "left": f"9a8b7c6d {mutant.key}"})
+    )
     places = Keep(book).places([mutant])
     assert Keep(book).left([mutant]) == {mutant.id}
     assert Order(book, reaches).is_hopeful(mutant)

@@ -9,7 +9,7 @@ import pytest
 from handbook.database import Server
 from handbook.record import stale_pages
 from harness.project import Project, Run
-from proof import block_key
+from website.digest import block_key
 
 pytestmark = pytest.mark.slow
 

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from figures import LIES
 from lies.verdict import Fate, Verdict
 from lies.worker import PageReport
+from website.marks.figures import LIES
 
 REPORT = Path("build") / "lies.json"
 CAUGHT = (Fate.COMPARED, Fate.RUN, Fate.LINTED)

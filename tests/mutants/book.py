@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from figures import code_number
 from handbook.block import Block, Kind
 from handbook.page import Page, read, text_of
 from handbook.rendering import Renderer
 from handbook.suite import CONFIGURATION, DOCS, pages_of
+from website.digest import code_digest
 
 SOURCE = Path("backend") / "src"
 # Migrations are sealed: `make verify-migrations` notices every change of one.
@@ -76,7 +76,7 @@ class Book:
     @cached_property
     def backend(self) -> str:
         """A number for the backend's code: what a page shows of it can have changed when this has."""
-        return code_number(self.project)
+        return code_digest(self.project)
 
     def text(self, page: str) -> str:
         """A number for the text of a page."""

@@ -11,13 +11,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from figures import Figures
 from mutants import mutation, reach
 from mutants.book import Book, digest
 from mutants.examination import Finding, Verdict
 from mutants.mutant import Mutant
 from mutants.mutation import mutants_of
 from mutants.reach import Reach
+from website.marks.figures import MUTANTS
 
 DIRECTORY = Path("build") / "mutants"
 
@@ -118,7 +118,8 @@ class Keep:
 
     @cached_property
     def _recorded(self) -> Mapping[str, Any]:
-        return Figures.read(self.book.project).mutants
+        path = self.book.project / MUTANTS
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
     def _files(self) -> dict[str, str]:
         return {file: digest([source]) for file, source in self.book.sources.items()}

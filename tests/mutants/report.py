@@ -12,13 +12,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from figures import MUTANTS
 from mutants.book import Book
 from mutants.examination import Finding, Verdict
 from mutants.mutant import Mutant
 from mutants.reviewed import Review
 from src.config import SettingsError
 from src.db import errors
+from website.marks.figures import MUTANTS
 
 REPORT = Path("build") / "mutants.json"
 # Of the mutants of a file that nobody has reviewed, so many per cent are killed at least.

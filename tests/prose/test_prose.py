@@ -250,7 +250,8 @@ def test_what_is_shown(literal: str, *, expected: bool) -> None:
     [
         *(("make check", True), ("make checks", False), ("make migration NAME=fern", True), ("make check fern", False)),
         *(("ARGS=--record", True), ("ARGS=--records", False), ("migration_runner", True), ("migration_runners", False)),
-        *(("docs/hooks", True), ("docs/hook", False), ("/etc", False), ("build/site", False), ("versions-*.txt", True)),
+        *(("docs/website", True), ("docs/web", False), ("/etc", False), ("build/site", False)),
+        ("versions-*.txt", True),
         *(("tests/prose/test_prose.py::test_what_is_shown", True), ("tests/test_prose.py::test_what_is", False)),
         ("tests/prose/test_prosa.py::test_what_is_shown", False),
     ],

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
 
+import markdown
 import pytest
-from mkdocs.config import load_config
-from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.exceptions import PluginError
-from mkdocs.structure.files import File
-from mkdocs.structure.pages import Page
 
-import diagram
-import entities
-import growth
-import sequence
-import timeline
-from drawing import CHARACTER, Drawing
 from handbook.database import Server
 from handbook.page import read, text_of
 from handbook.rendering import Renderer
+from harness.project import Project
+from website.diagrams import comment as diagram
+from website.diagrams import entities, growth, sequence, timeline
+from website.diagrams.drawing import CHARACTER, Drawing
+from website.proof import Proof
 
 ROOT = Path(__file__).resolve().parents[2]
 SVG = "{http://www.w3.org/2000/svg}"
@@ -214,57 +208,65 @@ def check_sight(drawing: Drawing) -> None:
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> MkDocsConfig:
-    """The configuration of a site whose proof holds that a block of `page.md` has printed the sample of growth."""
-    (tmp_path / "docs").mkdir()
-    (tmp_path / "build").mkdir()
+def proven(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proof that holds that a block of the page has printed the sample of growth."""
     entry = {"id": "grown[1]", "key": "", "kind": "python", "status": "passed", "line": 1, "output": GROWN}
     empty = {**entry, "id": "grown[2]", "output": ""}
     shown = [{**empty, "id": "grown[4]"}, {**entry, "id": "grown[4]-output", "kind": "output"}]
-    (tmp_path / "build" / "proof.json").write_text(json.dumps({"pages": {"page.md": [entry, empty, *shown]}}))
-    (tmp_path / "mkdocs.yml").write_text("site_name: Sample\n")
-    loaded = load_config(str(tmp_path / "mkdocs.yml"))
-    diagram.on_config(loaded)
-    return loaded
+    monkeypatch.setattr("website.proof.read", lambda: Proof({"pages": {"": [entry, empty, *shown]}}))
 
 
-def content(html: str, config: MkDocsConfig) -> str:
-    file = File("page.md", config.docs_dir, config.site_dir, use_directory_urls=False)
-    return diagram.on_page_content(html, Page("Page", file, config), config)
+def content(text: str) -> str:
+    """What Markdown makes of a text that is no page of the handbook."""
+    return markdown.markdown(text, extensions=["website.diagrams"])
 
 
-def test_comments_become_diagrams(config: MkDocsConfig) -> None:
+@pytest.mark.usefixtures("proven")
+def test_comments_become_diagrams() -> None:
     started = "\n".join(["<!-- diagram: sequence", "A start", *STARTED, "-->"])
-    html = content(f"<p>a</p>\n<!-- diagram: growth grown[1] -->\n{started}\n<!-- c -->", config)
+    html = content(f"a\n\n<!-- diagram: growth grown[1] -->\n\n{started}\n\n<!-- c -->")
     assert html.count("<svg") == html.count('tabindex="0"') == 2
     assert "10 columns" in html
     assert '<title id="diagram-2-title">A start</title>' in html
     assert "may I?" in html
     assert html.startswith("<p>a</p>\n<figure")
-    assert html.endswith("</figure>\n<!-- c -->")
+    assert html.endswith("</figure>\n\n<!-- c -->")
 
 
-def test_a_diagram_of_what_the_page_shows_in_words_too(config: MkDocsConfig) -> None:
-    assert "10 columns" in content("<!-- diagram: growth grown[4] -->", config)
+@pytest.mark.usefixtures("proven")
+def test_a_diagram_of_what_the_page_shows_in_words_too() -> None:
+    assert "10 columns" in content("<!-- diagram: growth grown[4] -->")
 
 
-def test_a_block_that_has_not_run_is_refused_by_a_strict_build(config: MkDocsConfig) -> None:
-    comment = "<!-- diagram: growth grown[3] -->"
-    assert content(comment, config) == diagram.NOTHING
-    config.strict = True
-    with pytest.raises(PluginError, match=re.escape("page.md: to draw from grown[3], which has not run")):
-        content(comment, config)
-
-
+@pytest.mark.usefixtures("proven")
 @pytest.mark.parametrize(
     ("comment", "message"),
     [
-        ("<!-- diagram: growth grown[2] -->", "page.md: the growth diagram: the block grown[2] has printed no table"),
-        ("<!-- diagram: flower grown[1] -->", "page.md: no diagram is '<!-- diagram: flower grown[1] -->'"),
-        ("<!-- diagram: sequence -->", "there are tables, growth, sequence, timeline"),
-        ("<!-- diagram: timeline\nA title\nnothing\n-->", "page.md: the timeline diagram: what is 'nothing'?"),
+        ("growth grown[2]", "the growth diagram: the block grown[2] has printed no table"),
+        ("growth grown[3]", "the growth diagram: the block grown[3] has not run; run make docs-test"),
+        ("tables grown[1]", "the tables diagram: "),
+        ("pie grown[1]", "the pie diagram: no diagram is"),
+        ("sequence\nA title\nwho -> me: hello", "the sequence diagram: what is 'who -> me: hello'?"),
+        ("timeline\nA title\nnobody", "the timeline diagram: what is 'nobody'?"),
     ],
 )
-def test_what_cannot_be_drawn_is_an_error(comment: str, message: str, config: MkDocsConfig) -> None:
-    with pytest.raises(PluginError, match=re.escape(message)):
-        content(comment, config)
+def test_a_page_with_a_diagram_that_cannot_be_drawn_is_refused(
+    comment: str, message: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    html = content(f"<!-- diagram: {comment} -->")
+    assert diagram.NOTHING in html
+    assert f"<!-- refused: docs/: {message}".replace("->", "->").split("'who")[0] in html
+    assert message in caplog.text
+
+
+@pytest.mark.slow
+def test_a_strict_build_refuses_a_diagram_that_cannot_be_drawn(tmp_path: Path) -> None:
+    project = Project(tmp_path / "project")
+    project.become_a_site()
+    project.write("index.md", "# Start\n\n<!-- diagram: timeline\nA title\nnobody\n-->\n")
+    message = "docs/index.md: the timeline diagram: what is 'nobody'?"
+    built = project.build("--strict")
+    assert built.returncode != 0
+    assert message in project.build("--no-strict").stdout or message in built.stdout
+    finished = project.finish()
+    assert (finished.returncode, finished.stdout) == (1, f"{message}\n")

@@ -9,14 +9,18 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-import verification
 from handbook.workspace import free_port
 from harness.project import Project
-from proof import Proof, block_key, mark
+from website.digest import block_key
+from website.marks.block import Blocks
+from website.marks.mark import mark
+from website.pages import Page
+from website.proof import Proof
 
 pytestmark = pytest.mark.slow
 
@@ -59,7 +63,7 @@ BEDS = 3
 def project(tmp_path: Path) -> Project:
     project = Project(tmp_path / "project")
     project.become_a_site()
-    project.write("index.md", f"# Start\n\n[The garden](garden.md)\n\n{verification.TOTALS}\n")
+    project.write("index.md", "# Start\n\n[The garden](garden.md)\n\n<!-- verification: totals -->\n")
     project.write("garden.md", GARDEN)
     return project
 
@@ -74,8 +78,8 @@ def page(project: Project, name: str = "garden") -> str:
 
 def marks(html: str) -> list[str]:
     """The marks of a built page, as a person reads them."""
-    found = re.findall(r'<(?:p|details) class="proof[^>]*>(.*?)</(?:p|summary)>', html, re.DOTALL)
-    return [re.sub(r"<[^>]+>", "", text).strip() for text in found]
+    found = re.findall(r'<span class="mark[^>]*aria-label="(.*?)"></span>|<p class="note[^>]*>(.*?)</p>', html)
+    return [sign or note for sign, note in found]
 
 
 def test_each_block_of_a_page_has_its_mark(project: Project) -> None:
@@ -84,34 +88,52 @@ def test_each_block_of_a_page_has_its_mark(project: Project) -> None:
     assert (built.returncode, built.stdout) == (0, "")
     html = page(project)
     ran, *others = marks(html)
-    assert re.fullmatch(r"Ran on PostgreSQL \d+(\.\d+)+ · what it printed", ran)
-    assert others == [
-        "Not run: it takes &lt;an hour&gt;",
-        "Shown only, not run",
-        "Written as shown, for the blocks below",
-        ran.partition(" ·")[0],
-        "Printed by the block above",
-    ]
-    assert "<pre>fern</pre>" in html, "the page does not show what the block printed; its mark does"
+    assert re.fullmatch(r"Ran on PostgreSQL \d+(\.\d+)+", ran)
+    assert others == ["Not run: it takes &lt;an hour&gt;", "Written as shown, for the blocks below", ran]
+    assert "<pre>fern</pre>" in html, "the page does not show what the block printed; its cell does"
+    assert html.count('<p class="tested"') == 1
+    assert "Tested on PostgreSQL" in html
 
 
-def test_the_page_of_all_blocks_lists_each_with_its_reason(project: Project) -> None:
+def test_a_block_and_its_output_are_one_cell(project: Project) -> None:
     prove(project)
     project.build("--strict")
+    cells = re.findall(r'<div class="cell">.*?(?=<div class="cell">|</article>)', page(project), re.DOTALL)
+    assert [cell.count('class="mark') + cell.count('class="note') for cell in cells] == [1, 1, 0, 1, 1]
+    assert ("SELECT" in cells[-1], "(1 row)" in cells[-1]) == (True, True)
+    assert "cell--output" not in page(project)
+    assert "<!--cell-->" not in page(project)
+
+
+def test_the_page_of_all_blocks_gives_totals_reasons_and_versions(project: Project) -> None:
+    parts = ("totals", "statuses", "not-run", "pages")
+    project.write(
+        "verification.md", "# Verification\n\n" + "\n\n".join(f"<!-- verification: {name} -->" for name in parts)
+    )
+    prove(project)
+    project.build("--strict")
+    assert project.finish().returncode == 0
     start, text = (" ".join(re.sub(r"<[^>]+>", " ", page(project, name)).split()) for name in ("index", "verification"))
     for where in (start, text):
-        assert "The handbook has 6 blocks on 1 page." in where
-        assert "did what the page says 4 not run, each for a reason that stands on the page 1" in where
-    assert re.search(r"garden\.md, garden\[2\] 8 it takes &lt;an hour&gt;", text)
-    for row in ("garden[1] 3 passed", "garden[2] 8 not run", "line-12 12 shown"):
-        assert row in text, row
-    assert "garden[4]-output" not in text, "an output that was right goes with its block"
+        assert "6 blocks on 1 pages" in where
+    assert "ran and did what their page says 4 not run, each for a reason below 1" in text
+    assert re.search(r"garden, line 8 it takes &lt;an hour&gt; Page Ran Not run PostgreSQL garden 4 1 \d+", text)
+    markdown = (project.directory / "build" / "site" / "verification.md").read_text(encoding="utf-8")
+    assert "it takes &lt;an hour&gt;" in markdown
+
+
+def test_a_comment_that_asks_for_something_else_is_refused(project: Project) -> None:
+    project.write("index.md", "# Start\n\n<!-- verification: sums -->\n")
+    prove(project)
+    built = project.build("--strict")
+    assert built.returncode != 0
+    assert "docs/index.md: no verification is 'sums'; there are totals, " in built.stdout
 
 
 def test_a_strict_build_without_a_proof_names_the_first_block(project: Project) -> None:
     built = project.build("--strict")
     assert built.returncode != 0
-    assert 'garden.md:4: no proof for this block; run make docs-test\n\nprint("fern")' in built.stdout
+    assert 'docs/garden.md:4: no proof for this block; run make docs-test\n\nprint("fern")' in built.stdout
 
 
 def test_a_strict_build_refuses_a_block_that_has_changed_since_its_proof(project: Project) -> None:
@@ -120,9 +142,6 @@ def test_a_strict_build_refuses_a_block_that_has_changed_since_its_proof(project
     built = project.build("--strict")
     assert built.returncode != 0
     assert "garden.md:23: no proof for this block" in built.stdout
-    # Prose is not proven.
-    project.write("garden.md", GARDEN.replace("# Garden", "# The garden\n\nIt is small."))
-    assert project.build("--strict").returncode == 0
 
 
 def test_a_strict_build_refuses_a_block_that_failed(project: Project) -> None:
@@ -132,11 +151,11 @@ def test_a_strict_build_refuses_a_block_that_failed(project: Project) -> None:
     assert built.returncode != 0
     assert "garden.md:22: this block failed when it ran" in built.stdout
     assert project.build().returncode == 0, "a build that is not strict shows the failure instead"
+    assert "docs/garden.md:22: this block failed when it ran; run make docs-test\n" in project.finish().stdout
     html = page(project)
-    assert marks(html)[-2:] == [
-        "Failed at line 29: the output differs (- is what the page shows, + what was printed)",
-        "Failed at line 29: the output differs (- is what the page shows, + what was printed) · what differs",
-    ]
+    assert (
+        marks(html)[-2:] == ["Failed at line 29: the output differs (- is what the page shows, + what was printed)"] * 2
+    )
     assert "-    7\n+    1" in html
 
 
@@ -144,7 +163,7 @@ def test_a_proof_of_another_page_proves_nothing(project: Project) -> None:
     prove(project)
     project.write("copy.md", GARDEN)
     built = project.build("--strict")
-    assert "copy.md:4: no proof for this block" in built.stdout
+    assert "a page whose text another has too:4: no proof for this block" in built.stdout
 
 
 def test_a_problem_of_the_page_is_shown_and_refused(project: Project) -> None:
@@ -169,24 +188,60 @@ def test_the_same_proof_gives_the_same_bytes(project: Project) -> None:
     sites = []
     for name in ("one", "two"):
         directory = project.directory / name
-        assert project.build("--strict", "--site-dir", str(directory)).returncode == 0
-        sites.append({path.relative_to(directory): path.read_bytes() for path in directory.rglob("*.html")})
+        assert project.build("--strict").returncode == 0
+        assert project.finish().returncode == 0
+        (project.directory / "build" / "site").rename(directory)
+        sites.append(
+            {path.relative_to(directory): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+        )
     assert sites[0] == sites[1]
     assert len(sites[0]) >= 3
 
 
+CHANGES = {
+    "a title": lambda text: text.replace("garden/beds.py", "garden/paths.py"),
+    "a reason": lambda text: text.replace("an hour", "a day"),
+    "front matter": lambda text: f"---\ndatabase: empty\n---\n\n{text}",
+    "hidden set-up": lambda text: text.replace("# Garden", "# Garden\n\n<!-- invisible-code-block: python\nx = 1\n-->"),
+    "the order": lambda text: text.replace("```text\nonly shown\n```\n", "") + "\n```text\nonly shown\n```\n",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_proof_of_the_page_as_it_was_is_stale(change: Callable[[str], str], project: Project) -> None:
+    prove(project)
+    project.write("garden.md", change(GARDEN))
+    built = project.build("--strict")
+    assert built.returncode != 0
+    assert "docs/garden.md: the page has changed since its blocks ran; run make docs-test" in built.stdout
+    assert "Not verified: the page has changed since its blocks ran" in page(project)
+    assert "Changed since it ran" in marks(page(project))
+
+
+def test_a_proof_of_other_code_is_stale(tmp_path: Path) -> None:
+    project = Project(tmp_path / "project", copied=("backend",))
+    project.become_a_site()
+    project.write("index.md", "# Start\n\n```python\nprint(1)\n```\n")
+    prove(project)
+    assert project.build("--strict").returncode == 0
+    with (project.directory / "backend" / "src" / "config.py").open("a") as file:
+        file.write("# changed\n")
+    built = project.build("--strict")
+    assert built.returncode != 0
+    message = "docs/index.md: the backend or the harness has changed since its blocks ran; run make docs-test"
+    assert message in built.stdout
+    assert project.finish().stdout == f"{message}\n"
+
+
 def test_equal_blocks_of_a_page_have_each_their_own_record() -> None:
     entries = [{"key": block_key("sql", "SELECT 1"), "id": name} for name in ("a[1]", "a[2]")]
-    proof = Proof({"pages": {"a.md": entries}})
-    proof.start("a.md")
-    taken = [proof.take("sql", "SELECT 1") for _ in range(3)]
+    blocks = Blocks(Page("no page has this text"), Proof({"pages": {"": entries}}))
+    taken = [blocks.take("sql", "SELECT 1") for _ in range(3)]
     assert [entry["id"] for entry in taken if entry] == ["a[1]", "a[2]", "a[2]"]
-    assert proof.unproven == []
 
 
 def test_without_a_proof_every_mark_says_so() -> None:
     assert "Not verified yet" in mark(None)
-    assert "No block has run yet" in verification.text({}, "")
 
 
 def test_a_served_page_is_proven_again_when_it_is_saved(project: Project) -> None:
@@ -194,7 +249,7 @@ def test_a_served_page_is_proven_again_when_it_is_saved(project: Project) -> Non
     prove(project)
     port = free_port()
     address = f"http://127.0.0.1:{port}"
-    environment = {**project.environment, "PYTHONPATH": "backend:tests:docs/hooks", "NO_MKDOCS_2_WARNING": "1"}
+    environment = {**project.environment, "PYTHONPATH": "backend:tests:docs", "NO_MKDOCS_2_WARNING": "1"}
     with subprocess.Popen(
         [sys.executable, "-m", "commands.live", "--address", f"127.0.0.1:{port}"],
         cwd=project.directory,

@@ -7,15 +7,14 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from datetime import date
 from pathlib import Path
 
 import pytest
 
 from harness.project import Project
-from history import last_changes
-from programs import first_sentence
+from website.files.history import last_changes
+from website.files.site import first_sentence
 
 FERN = """\
 ---
@@ -49,16 +48,10 @@ def project(tmp_path: Path) -> Project:
 
 
 def build(project: Project, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    inherited = {name: value for name, value in os.environ.items() if name not in ("SOURCE_DATE_EPOCH", "SITE_URL")}
-    return subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", *arguments],
-        cwd=project.directory,
-        env={**inherited, "NO_MKDOCS_2_WARNING": "1", **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+    """Build and complete the site; the result is that of the step that failed, or of the first."""
+    built = project.build(*arguments, **environment)
+    finished = project.finish(**environment) if built.returncode == 0 else built
+    return finished if finished.returncode != 0 else built
 
 
 def warnings(built: subprocess.CompletedProcess[str]) -> list[str]:
@@ -129,6 +122,7 @@ def test_a_published_site_knows_its_address_and_its_dates(project: Project) -> N
     commit(project.docs, "2024-02-29")
     project.write("plants/water.md", WATER + "\nMore in summer.\n")
     commit(project.docs, "2025-03-01")
+    project.write("new.md", "# New\n")
     site, edit = "https://plants.example/handbook/", "https://plants.example/edit/{path}"
     built = build(project, "--strict", SITE_URL=site, EDIT_URI=edit)
     assert (built.returncode, warnings(built)) == (0, [])
@@ -143,7 +137,7 @@ def test_a_published_site_knows_its_address_and_its_dates(project: Project) -> N
     assert len(dates) == sitemap.count("<loc>") == 4
     assert dates[f"{site}plants/fern.html"] == "2024-02-29"
     assert dates[f"{site}plants/water.html"] == "2025-03-01"
-    assert dates[f"{site}verification.html"] == "", "a page that is in no commit has no date"
+    assert dates[f"{site}new.html"] == "", "a page that is in no commit has no date"
     assert f"- [Ferns]({site}plants/fern.md): Ferns like shade.\n" in read(project, "llms.txt")
     assert '<link rel="stylesheet" href="/handbook/assets/' in read(project, "404.html")
 
@@ -168,8 +162,9 @@ def test_two_runs_and_builds_give_the_same_bytes_and_a_lost_proof_none(project: 
     proof.write_text(json.dumps(content), encoding="utf-8")
     built = build(project, "--strict")
     assert built.returncode != 0
-    assert "plants/fern.md:11: no proof for this block; run make docs-test\n\nimport time" in built.stdout
-    assert not (project.directory / "build" / "site" / "index.html").exists()
+    assert "docs/plants/fern.md:11: no proof for this block; run make docs-test\n\nimport time" in built.stdout
+    refused = project.finish()
+    assert (refused.returncode, "docs/plants/fern.md:11: no proof for this block" in refused.stdout) == (1, True)
 
 
 @pytest.mark.slow
@@ -204,10 +199,10 @@ def test_an_old_address_leads_to_the_new_one(project: Project) -> None:
     )
     built = build(project, "--strict")
     assert built.returncode != 0
-    assert [line.partition("redirects: ")[2] for line in warnings(built)] == [
-        "redirects.yml: one.md leads to plants/cactus.md, and there is no such page",
-        "redirects.yml: two.md leads to plants/water.md#never, and that page has no such anchor",
-        "redirects.yml: plants/water.md is a page, and cannot lead to plants/fern.md",
+    assert built.stdout.splitlines() == [
+        "docs/redirects.yml: one.md leads to plants/cactus.md, and there is no such page",
+        "docs/redirects.yml: two.md leads to plants/water.md#never, and that page has no such anchor",
+        "docs/redirects.yml: plants/water.md is a page, and cannot lead to plants/fern.md",
     ]
     moss, rain = read(project, "moss.html"), read(project, "plants/rain.html")
     assert '<meta http-equiv="refresh" content="0; url=plants/fern.html">' in moss

@@ -85,10 +85,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if kept := os.environ.get("HANDBOOK_SITE"):
         return ROOT / kept
     directory = tmp_path_factory.mktemp("site") / "site"
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(DOCS)}
     build = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", directory],
         cwd=ROOT,
-        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -97,6 +98,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert build.returncode == 0, build.stdout
     told = [line for line in build.stdout.splitlines() if line and not line.startswith("INFO ")]
     assert told == [], "the strict build warns"
+    subprocess.run([sys.executable, "-m", "website", directory], env=environment, check=True)
     return directory
 
 
@@ -159,7 +161,7 @@ def test_a_page_loads_nothing_from_another_host(site: Path, documents: dict[Path
 def test_a_program_finds_every_page_in_each_list(site: Path, documents: dict[Path, Document]) -> None:
     pages = {path.relative_to(site) for path, document in documents.items() if not is_moved(document)}
     pages.remove(Path("404.html"))
-    sources = {file.relative_to(DOCS) for file in DOCS.rglob("*.md")} | {Path("verification.md")}
+    sources = {file.relative_to(DOCS) for file in DOCS.rglob("*.md")}
     assert pages == {source.with_suffix(".html") for source in sources}
     listed = re.findall(r"^- \[.+?\]\((.+?)\): .", (site / "llms.txt").read_text(encoding="utf-8"), re.MULTILINE)
     assert sorted(Path(address) for address in listed) == sorted(sources)

@@ -37,6 +37,7 @@ FROM_LINES: dict[str, tuple[Callable[[Sequence[str]], Drawing], Callable[[Sequen
     "timeline": (timeline.draw, timeline.description),
 }
 
+
 class Diagrams(Extension):
     """Draws in the place of each comment that asks for it."""
 
@@ -54,7 +55,7 @@ class _Draw(Postprocessor):
         def drawn(comment: re.Match[str]) -> str:
             try:
                 return diagram(comment, page, f"diagram-{next(numbers)}")
-            except ValueError as error:
+            except (KeyError, ValueError) as error:
                 return NOTHING + refusal(f"docs/{page}: the {comment['kind']} diagram: {error}")
 
         return COMMENT.sub(drawn, text)
@@ -78,8 +79,8 @@ def diagram(comment: re.Match[str], page: str, name: str) -> str:
         rows = _printed_by(unescape(comment["block"]), page)
         return draw(rows).svg(name, title, description(rows))
     if kind in FROM_LINES and lines:
-        draw, description = FROM_LINES[kind]
-        return draw(lines[1:]).svg(name, lines[0], description(lines[1:]))
+        draw_lines, describe_lines = FROM_LINES[kind]
+        return draw_lines(lines[1:]).svg(name, lines[0], describe_lines(lines[1:]))
     raise ValueError(f"no diagram is {comment[0]!r}; there are {', '.join([*FROM_ROWS, *FROM_LINES])}")
 
 

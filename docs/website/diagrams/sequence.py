@@ -51,9 +51,9 @@ def read(lines: Sequence[str]) -> tuple[dict[str, str], list[Step]]:
         elif (step := STEP.fullmatch(line)) and {step["left"], step["right"] or step["left"]} <= parts.keys():
             steps.append(Step(step["way"] or "", step["left"], step["right"] or "", step["text"]))
         else:
-            raise ValueError(f"what is {line!r}?")  # noqa: TRY003 - it is shown as it is
+            raise ValueError(f"what is {line!r}?")
         if depth < 0:
-            raise ValueError("a group ends that has not begun")  # noqa: TRY003 - likewise
+            raise ValueError("a group ends that has not begun")
     if depth or not steps:
         raise ValueError("a group does not end" if depth else "nothing happens")
     return parts, steps

@@ -39,10 +39,10 @@ def read(lines: Sequence[str]) -> dict[str, list[Span]]:
         lane = LANE.fullmatch(line)
         spans = [SPAN.fullmatch(text) for text in lane["spans"].split(", ")] if lane else []
         if lane is None or None in spans:
-            raise ValueError(f"what is {line!r}?")  # noqa: TRY003 - it is shown as it is
+            raise ValueError(f"what is {line!r}?")
         lanes[lane["name"]] = [Span(span["text"], int(span["start"]), int(span["end"])) for span in spans if span]
     if not lanes:
-        raise ValueError("nobody does anything")  # noqa: TRY003 - likewise
+        raise ValueError("nobody does anything")
     return lanes
 
 

@@ -12,7 +12,6 @@ from griffe import Alias, Class, Function, GriffeLoader, Object
 
 from website.files.site import Site
 from website.marks import totals
-from website.marks.extension import ASKED
 from website.pages import all_pages, body
 from website.proof import PROJECT
 
@@ -29,7 +28,7 @@ def write(site: Site) -> None:
     for page, file in all_pages().items():
         text = body(file.read_text(encoding="utf-8"))
         text = DIRECTIVE.sub(lambda found: docstring(found["name"], loader), f"{text}\n")
-        text = ASKED.sub(lambda asked: totals.render(asked[1], site.proof, page), text)
+        text = totals.replace(text, site.proof, page)
         path = site.directory / page
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

@@ -37,7 +37,11 @@ def complete(site: Site) -> dict[str, str]:
 
 
 def _described(html: str, text: str) -> str:
-    return DESCRIPTION.sub(lambda _: f'<meta name="description" content="{escape(text)}">', html, count=1) if text else html
+    return (
+        DESCRIPTION.sub(lambda _: f'<meta name="description" content="{escape(text)}">', html, count=1)
+        if text
+        else html
+    )
 
 
 def _revised(day: str) -> str:

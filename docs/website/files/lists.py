@@ -1,4 +1,4 @@
-"""The lists that programs read: `llms.txt` (in the form of https://llmstxt.org/), `sitemap.xml`, `verification.json`."""
+"""The lists that programs read: `llms.txt` as https://llmstxt.org/ has it, the sitemap, and `verification.json`."""
 
 from __future__ import annotations
 

@@ -33,7 +33,9 @@ def complete(site: Site) -> None:
     script = (Path(__file__).parent / "unknown.js").read_text(encoding="utf-8")
     html = ADDRESS.sub(r'\1="./', path.read_text(encoding="utf-8"))
     html = SETTINGS.sub(_relative, html)
-    path.write_text(html.replace(CHARSET, f'{CHARSET}<base href="/"><script>{{{script}}}</script>', 1), encoding="utf-8")
+    path.write_text(
+        html.replace(CHARSET, f'{CHARSET}<base href="/"><script>{{{script}}}</script>', 1), encoding="utf-8"
+    )
 
 
 def _relative(match: re.Match[str]) -> str:

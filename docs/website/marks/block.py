@@ -40,9 +40,12 @@ class Blocks:
         return entries.pop(0) if len(entries) > 1 else entries[0]
 
     def refusals(self) -> str:
-        """Return comments that keep the page from being published, one for each reason; a page that is proven has none."""
-        where = f"docs/{self.page.name}" if self.page.name else "a docstring"
-        messages = [f"{where}:{self._line_of(text)}: no proof for this block; {REMEDY}\n\n{text}" for text in self._unproven]
+        """Return comments that keep the page from being published; nothing for a page that is proven."""
+        where = f"docs/{self.page.name}" if self.page.name else "a docstring, or a page whose text another has too"
+        # One block stands for all that have no proof: on a page that has never run, that is each of them.
+        messages = [
+            f"{where}:{self._line_of(text)}: no proof for this block; {REMEDY}\n\n{text}" for text in self._unproven[:1]
+        ]
         messages += [
             f"{where}:{entry['line']}: this block {BECAME[entry['status']]}; {REMEDY}"
             for entry in self.proof.entries(self.page.name)

@@ -11,7 +11,6 @@ Two settings in mkdocs.yml belong together: the extension, and the formatter of 
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from markdown import Markdown
@@ -25,7 +24,6 @@ from website.marks.block import Blocks
 from website.pages import PageFinder, page_of
 
 NAME = "website-marks"
-ASKED = re.compile(r"<!-- verification: ([\w-]+) -->")
 
 
 class Marks(Extension):
@@ -61,6 +59,5 @@ class _Finish(Postprocessor):
     def run(self, text: str) -> str:
         blocks = cell.blocks_of(self.md)
         page = blocks.page.name
-        text = ASKED.sub(lambda asked: totals.render(asked[1], blocks.proof, page), text)
-        text = cell.join(text)
-        return head.put_into(text, blocks) if page else text
+        text = totals.replace(cell.join(text), blocks.proof, page)
+        return head.put_into(text, blocks)

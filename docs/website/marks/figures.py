@@ -11,9 +11,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from website.proof import DOCS
+from website.proof import PROJECT
 
-MUTANTS, LIES = DOCS / "mutants.json", DOCS / "lies.json"
+MUTANTS, LIES = Path("docs") / "mutants.json", Path("docs") / "lies.json"
 
 
 def render() -> str:
@@ -26,7 +26,7 @@ def render() -> str:
 
 def _row(file: Path, what: str, total: str, noticed: str, *left_out: str) -> Iterator[str]:
     try:
-        found: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        found: Mapping[str, Any] = json.loads((PROJECT / file).read_text(encoding="utf-8"))
         count = found[total] - sum(found[name] for name in left_out)
         day = date.fromisoformat(found["date"])
         measured = f"{day.day} {day:%B %Y}, PostgreSQL {found['postgresql']}"

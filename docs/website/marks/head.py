@@ -14,7 +14,9 @@ END_OF_TITLE = "</h1>"
 def put_into(html: str, blocks: Blocks) -> str:
     """Return a rendered page with its line below the title, and with what keeps it from being published."""
     title, end, rest = html.partition(END_OF_TITLE)
-    return f"{title}{end}{line(blocks)}{rest}{blocks.refusals()}" if end else html + blocks.refusals()
+    # A page that is being served is about to be proven.
+    refusals = "" if blocks.live else blocks.refusals()
+    return f"{title}{end}{line(blocks)}{rest}{refusals}" if end else html + refusals
 
 
 def line(blocks: Blocks) -> str:

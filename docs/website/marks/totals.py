@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
@@ -11,21 +12,26 @@ from website.pages import address, refusal
 from website.proof import Entry, Proof, visible
 from website.versions import in_words, shared
 
+ASKED = re.compile(r"<!-- verification: ([\w-]+) -->")
 NOT_RUN = "not run"
 NOTHING = "No block has run yet: <code>make docs-test</code> runs them all."
 
 
-def render(asked: str, proof: Proof, page: str) -> str:
-    """Return what a comment asks for, as HTML.
+def replace(text: str, proof: Proof, page: str) -> str:
+    """Return a page's HTML or Markdown with what its comments ask for, as HTML.
 
     Arguments:
-        asked: the word in the comment.
+        text: the page.
         proof: what is proven.
-        page: the path below docs of the page that has the comment.
+        page: its path below docs.
     """
-    if asked not in PARTS:
-        return refusal(f"docs/{page}: no verification is {asked!r}; there are {', '.join(PARTS)}")
-    return PARTS[asked](proof, page)
+
+    def part(asked: re.Match[str]) -> str:
+        if asked[1] not in PARTS:
+            return refusal(f"docs/{page}: no verification is {asked[1]!r}; there are {', '.join(PARTS)}")
+        return PARTS[asked[1]](proof, page)
+
+    return ASKED.sub(part, text)
 
 
 def listed(proof: Proof) -> dict[str, list[Entry]]:
@@ -99,7 +105,7 @@ PARTS: dict[str, Callable[[Proof, str], str]] = {
     "statuses": _statuses,
     "not-run": _not_run,
     "pages": _pages,
-    "figures": lambda proof, page: figures.render(),
+    "figures": lambda *_: figures.render(),
 }
 
 

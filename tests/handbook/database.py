@@ -18,6 +18,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import asyncpg
 
 from handbook.base import copy_base
+from handbook.environment import entered
 
 T = TypeVar("T")
 
@@ -179,7 +180,7 @@ class Server:
 def serve(installation: Path | None = None) -> Iterator[Server]:
     """The server of this run: the one that its first process chose, one of your own, or a throw-away.
 
-    The choice is handed to the run's other processes in the environment.
+    Until it ends, this process has the environment of a run, which hands the choice to the run's other processes.
 
     Args:
         installation: the directory of the PostgreSQL that a throw-away runs; None for the wheel's.
@@ -190,10 +191,11 @@ def serve(installation: Path | None = None) -> Iterator[Server]:
     environ = os.environ
     if ADDRESS in environ:
         shared = Server(environ[ADDRESS], Path(environ[SCRATCH]), _marker(environ), environ[RUN])
-        try:
-            yield shared
-        finally:
-            shared.close()
+        with entered(shared.scratch):
+            try:
+                yield shared
+            finally:
+                shared.close()
         return
     from src.db import server  # noqa: PLC0415
 
@@ -206,16 +208,14 @@ def serve(installation: Path | None = None) -> Iterator[Server]:
         )
         if OWN_SERVER in environ:
             chosen.greet()
-        handed = chosen.shared
-        environ.update(handed)
-        try:
-            yield chosen
-        finally:
-            for name in handed:
-                environ.pop(name, None)
-            if OWN_SERVER in environ:
-                chosen.drop_all()
-            chosen.close()
+        with entered(chosen.scratch):
+            environ.update(chosen.shared)
+            try:
+                yield chosen
+            finally:
+                if OWN_SERVER in environ:
+                    chosen.drop_all()
+                chosen.close()
 
 
 @contextmanager
@@ -223,7 +223,7 @@ def serve_alone() -> Iterator[Server]:
     """A throw-away server that no other process of the run uses."""
     from src.db import server  # noqa: PLC0415
 
-    with server.throwaway() as own:
+    with server.throwaway() as own, entered(own.scratch):
         alone = Server(own.url("postgres"), own.scratch, own.environment, f"handbook_{uuid.uuid4().hex[:8]}")
         try:
             yield alone

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -44,19 +45,23 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     return min(workers, len(pages)) if len(pages) > 1 else 0
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     handbook = config.stash[HANDBOOK] = Handbook(config)
-    if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Reporter(handbook), "handbook-reporter")
-        if config.getoption("numprocesses", None):
-            # The workers inherit the server's address from this process's environment.
-            server = handbook.server
-            server.scratch.mkdir(parents=True, exist_ok=True)
-            # What tests write is gone with the run, killed or not, and in memory where there is room.
-            config.option.basetemp = config.option.basetemp or tempfile.mkdtemp(prefix="tests-", dir=server.scratch)
-            if handbook.updating:
-                # One process rewrites a page, once all of its blocks have run.
-                config.option.dist = "loadfile"
+    if hasattr(config, "workerinput"):
+        return
+    config.pluginmanager.register(Reporter(handbook), "handbook-reporter")
+    if config.option.collectonly or config.option.help:
+        return
+    if config.option.color == "auto" and sys.stdout and sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
+        config.option.color = "yes"  # decided by the caller's terminal, before the run has one of its own
+    # From here on this process has the environment of the run, and its workers inherit it.
+    scratch = handbook.server.scratch
+    # What tests write is gone with the run, killed or not, and in memory where there is room.
+    config.option.basetemp = config.option.basetemp or tempfile.mkdtemp(prefix="tests-", dir=scratch)
+    if config.getoption("numprocesses", None) and handbook.updating:
+        # One process rewrites a page, once all of its blocks have run.
+        config.option.dist = "loadfile"
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> PageFile | None:

@@ -25,6 +25,7 @@ import psutil
 
 from handbook import base
 from handbook.database import Server
+from handbook.environment import of_block
 
 # What of the checkout a page works on: the backend, and the harness, whose own pages run it. The environment is linked.
 COPIED = (
@@ -47,9 +48,6 @@ LINKED = (".venv",)
 IGNORED = shutil.ignore_patterns(base.DIRECTORY.name)
 BACKEND_PACKAGE = "src"
 PAGE = "HANDBOOK_PAGE"
-# Passed on to the processes that blocks start; everything else of the caller's environment stays outside.
-INHERITED = ("LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "LOGNAME")
-INHERITED_PREFIXES = ("COVERAGE", "COV_")
 
 
 @dataclass(frozen=True)
@@ -156,23 +154,12 @@ class Workspace:
     def environment(self) -> dict[str, str]:
         """The whole environment of a process that a block starts."""
         self._has_processes = True
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if name in INHERITED or name.startswith(INHERITED_PREFIXES)
-        }
-        path = [str(self.directory / ".venv" / "bin"), str(self.server.binary("psql").parent), os.environ["PATH"]]
-        return {
-            "LANG": "C.UTF-8",
-            **kept,
-            "HOME": str(self.directory),
-            "PATH": os.pathsep.join(path),
-            "TERM": "dumb",
-            "PAGER": "cat",
-            "PSQLRC": os.devnull,
-            "PYTHONUNBUFFERED": "1",
-            **self.variables(),
-        }
+        return {**self._surroundings(), **self.variables()}
+
+    def _surroundings(self) -> dict[str, str]:
+        """The environment of the page's blocks, without what tells them of its database."""
+        programs = (self.directory / ".venv" / "bin", self.server.binary("psql").parent)
+        return {**of_block(os.environ, self.directory, *programs), PAGE: str(self.directory)}
 
     @contextmanager
     def active(self) -> Iterator[None]:
@@ -191,18 +178,19 @@ class Workspace:
         signals = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         sys.modules.update(self._modules)
         sys.path.insert(0, backend)
-        variables = {PAGE: str(self.directory), **(self.variables() if self.database else {}), **self._changes}
         environment = dict(os.environ)
-        _change_environment(variables)
+        outer: dict[str, str | None] = dict.fromkeys(environment)
+        _change_environment(outer | self._surroundings() | (self.variables() if self.database else {}))
+        given = dict(os.environ)
+        _change_environment(self._changes)
         os.chdir(self.directory)
         try:
             yield
         finally:
             os.chdir(before)
             now = dict(os.environ)
-            names_of_variables = now.keys() | environment.keys()
-            self._changes = {n: now.get(n) for n in names_of_variables if now.get(n) != environment.get(n)}
-            _change_environment({name: environment.get(name) for name in self._changes})
+            self._changes = {n: now.get(n) for n in now.keys() | given.keys() if now.get(n) != given.get(n)}
+            _change_environment({name: environment.get(name) for name in now.keys() | environment.keys()})
             sys.path[:] = path
             self._handlers, root.handlers[:] = root.handlers[:], handlers
             root.setLevel(level)

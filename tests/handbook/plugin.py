@@ -56,10 +56,11 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.color == "auto" and sys.stdout and sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
         config.option.color = "yes"  # decided by the caller's terminal, before the run has one of its own
     # From here on this process has the environment of the run, and its workers inherit it.
-    scratch = handbook.server.scratch
+    workers = config.getoption("numprocesses", None)
+    scratch = (handbook.server if workers else handbook.begin()).scratch
     # What tests write is gone with the run, killed or not, and in memory where there is room.
     config.option.basetemp = config.option.basetemp or tempfile.mkdtemp(prefix="tests-", dir=scratch)
-    if config.getoption("numprocesses", None) and handbook.updating:
+    if workers and handbook.updating:
         # One process rewrites a page, once all of its blocks have run.
         config.option.dist = "loadfile"
 

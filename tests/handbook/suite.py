@@ -87,16 +87,22 @@ class Handbook:
         self.updates: dict[str, str] = {}
         self._resources = ExitStack()
         self._server: Server | None = None
+        self._uses_server = False
         self._renderer: Renderer | None = None
 
-    @property
-    def server(self) -> Server:
+    def begin(self) -> Server:
+        """Start the run: this process gets its environment, and the server, which not every page asks for, starts."""
         if self._server is None:
             try:
                 self._server = self._resources.enter_context(serve())
             except DatabaseError as error:
                 pytest.exit(f"{error}; start it, or unset the variable", returncode=pytest.ExitCode.USAGE_ERROR)
         return self._server
+
+    @property
+    def server(self) -> Server:
+        self._uses_server = True
+        return self.begin()
 
     @property
     def renderer(self) -> Renderer:
@@ -110,7 +116,7 @@ class Handbook:
 
     @property
     def version(self) -> str | None:
-        return self._server.version if self._server is not None else None
+        return self.server.version if self._uses_server else None
 
     @cached_property
     def findings(self) -> dict[Path, list[Finding]]:

@@ -1,4 +1,4 @@
-"""A pytest plugin that runs test items in the order that the variable ORDER names."""
+"""A pytest plugin that runs test items in the order that the variable HANDBOOK_ORDER names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    order = os.environ["ORDER"]
+    order = os.environ["HANDBOOK_ORDER"]
     if order == "reversed":
         items.reverse()
     elif order == "interleaved":

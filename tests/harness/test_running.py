@@ -138,7 +138,7 @@ def test_every_block_has_its_outcome(project: Project) -> None:
 
 @pytest.mark.parametrize("order", ["reversed", "interleaved", "1"])
 def test_the_order_of_items_does_not_matter(project: Project, order: str) -> None:
-    project.environment["ORDER"] = order
+    project.environment["HANDBOOK_ORDER"] = order
     assert outcomes(project.pytest("-rA", "-p", "harness.ordering", *BLOCKS, "docs")) == EXPECTED
 
 
@@ -150,7 +150,7 @@ def test_workers_do_not_matter(project: Project, arguments: tuple[str, str]) -> 
 
 
 def test_a_shuffled_run_of_workers_has_the_same_outcomes(project: Project) -> None:
-    project.environment["ORDER"] = "4"
+    project.environment["HANDBOOK_ORDER"] = "4"
     assert outcomes(project.pytest("-rA", "-p", "harness.ordering", "-n", "2", *BLOCKS, "docs")) == EXPECTED
 
 

@@ -116,7 +116,7 @@ def test_a_run_that_is_killed_leaves_nothing(workers: tuple[str, ...], tmp_path:
     wait_until(lambda: not processes_below(scratch), "the page's processes are gone")
 
 
-def wait_until(condition: object, what: str, seconds: float = 30.0) -> None:
+def wait_until(condition: object, what: str, seconds: float = 120.0) -> None:
     assert callable(condition)
     end = time.monotonic() + seconds
     while not condition():

@@ -17,7 +17,7 @@ from handbook.suite import pages_of
 from src.db import errors
 
 ROOT = Path(__file__).resolve().parents[2]
-BESIDE = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
+BESIDE = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
 # `[text][reference]`, `[reference][]`, `[text](address` and `[^note]` are shown as they are where they lead nowhere.
 UNDEFINED = re.compile(r"\[[^\[\]]+\]\s?\[[^\[\]]*\]|\]\(|\[\^\w+\]")
 ELSEWHERE = re.compile(r"[a-z]+:")

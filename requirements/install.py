@@ -31,6 +31,12 @@ SECONDS_BETWEEN_REPORTS = 10.0
 # A lock file is complete, so nothing is resolved: pip's resolver takes the newest package for an extra that is not
 # named in it. Wheels only, because building from source runs code that no hash vouches for.
 AS_LOCKED = ("--no-deps", "--require-hashes", "--only-binary=:all:")
+# Of a user's settings for pip those that say how packages are got are heeded. The others (PIP_USER, PIP_TARGET,
+# PIP_CONSTRAINT, PIP_NO_BINARY ...) are meant for other environments.
+HEEDED = re.compile(
+    r"PIP_(INDEX_URL|EXTRA_INDEX_URL|NO_INDEX|FIND_LINKS|TRUSTED_HOST|PROXY|CERT|CLIENT_CERT|KEYRING_PROVIDER|"
+    r"CONFIG_FILE|CACHE_DIR|NO_CACHE_DIR|(DEFAULT_)?TIMEOUT|RETRIES|USE_FEATURE|USE_DEPRECATED)"
+)
 PIP_PROGRESS = (
     "Collecting ",
     "Processing ",
@@ -93,33 +99,23 @@ def empty(venv: Path) -> None:
 
 def install(python: Path, lock_file: Path) -> None:
     """Install what a lock file lists with ``python``; show where pip has got to, and its lines if it fails."""
-    command = [
-        str(python),
-        "-I",
-        "-m",
-        "pip",
-        "install",
-        "--disable-pip-version-check",
-        "--no-input",
-        "--progress-bar=off",
-    ]
-    # Settings that are meant for the user's other environments would put the packages elsewhere.
+    pip = [str(python), "-I", "-m", "pip", "--disable-pip-version-check", "--no-input"]
     environment = {
-        name: value for name, value in os.environ.items() if name not in {"PIP_USER", "PIP_TARGET", "PIP_PREFIX"}
+        name: value for name, value in os.environ.items() if not name.startswith("PIP_") or HEEDED.fullmatch(name)
     }
     total = len(re.findall(r"^[\w.-]+==", lock_file.read_text(), re.MULTILINE))
     count = 0
     told = time.monotonic()
     lines = []
     with subprocess.Popen(
-        [*command, *AS_LOCKED, "--requirement", str(lock_file)],
+        [*pip, "install", "--progress-bar=off", *AS_LOCKED, "--requirement", str(lock_file)],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-    ) as pip:
-        for line in pip.stdout or ():
+    ) as installation:
+        for line in installation.stdout or ():
             total -= line.startswith("Ignoring ")
             count += line.startswith(("Collecting ", "Processing "))
             if not line.lstrip().startswith(PIP_PROGRESS):
@@ -130,9 +126,14 @@ def install(python: Path, lock_file: Path) -> None:
             elif time.monotonic() - told > SECONDS_BETWEEN_REPORTS:
                 told = time.monotonic()
                 print(f"  {count} of {total} packages", flush=True)
-    if pip.returncode != 0:
-        sys.stderr.write("".join(lines) + PIP_ADVICE)
-        sys.exit(1)
+    if installation.returncode != 0:
+        sys.exit("".join(lines) + PIP_ADVICE)
+    checked = subprocess.run([*pip, "check"], env=environment, capture_output=True, text=True, check=False)
+    if checked.returncode != 0:
+        sys.exit(
+            f"{checked.stdout}{checked.stderr}\nSet-up stopped: the packages of requirements/{lock_file.name} do not"
+            " fit each other; the lines above say which.\n  Run make lock, and commit what it writes."
+        )
 
 
 def make(venv: Path) -> None:

@@ -25,6 +25,8 @@ from handbook.update import apply_edits
 from handbook.workspace import Workspace
 
 DOCS = "docs"
+# Tested like pages; the site and its proof do not have them.
+BESIDE = ("README.md", "CONTRIBUTING.md")
 CONFIGURATION = "mkdocs.yml"
 MOST_WORKERS = 8
 
@@ -124,7 +126,9 @@ class Handbook:
         return findings_of({path: document.page for path, document in self.documents.items()})
 
     def owns(self, path: Path) -> bool:
-        return path.suffix == ".md" and self.docs in path.parents and (self.project / CONFIGURATION).is_file()
+        is_page = path.suffix == ".md" and self.docs in path.parents
+        beside = path in (self.project / name for name in BESIDE)
+        return (is_page or beside) and (self.project / CONFIGURATION).is_file()
 
     def parse(self, document: Document) -> Iterable[Region]:
         """Sybil's parser: a region for each block of the page that is tested."""
@@ -141,7 +145,8 @@ class Handbook:
     def run_of(self, document: PageDocument) -> PageRun:
         if document.run is None:
             path = Path(document.path)
-            name = "-".join(path.relative_to(self.docs).with_suffix("").parts)
+            above = self.docs if self.docs in path.parents else self.project
+            name = "-".join(path.relative_to(above).with_suffix("").parts)
             workspace = Workspace(self.project, lambda: self.server, document.page.database, name)
             document.run = PageRun(path, document.page.blocks, workspace, self.updating)
         return document.run

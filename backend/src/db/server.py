@@ -86,6 +86,10 @@ _REMEDIES = (
     ("incompatible with server", "Move that directory away, or use the PostgreSQL version that made it."),
     ("No space left on device", "Free some space there and start again."),
     ("ermission denied", "Give the directory to the user who runs this, or remove it."),
+    (
+        "could not look up effective user ID",
+        "PostgreSQL cannot start for a user ID that has no name. Add a line for it to /etc/passwd.",
+    ),
     ("", "Set DATABASE_URL to use a server of your own."),
 )
 
@@ -169,7 +173,8 @@ def throwaway(places: Iterable[Path] | None = None, installation: Path | None = 
 def development(directory: Path, places: Iterable[Path] | None = None) -> Iterator[Server]:
     """Use the server whose data are kept in a directory, and start it where it does not run yet.
 
-    All processes that name the same directory share one server; it stops when the last of them leaves.
+    All processes that name the same directory share one server; it stops when the last of them leaves. As long as this
+    one uses it, its environment holds no PG* variables: they are about another server.
 
     Args:
         directory: Where the data, the log and the locks are kept; made where it does not exist.
@@ -195,7 +200,18 @@ def development(directory: Path, places: Iterable[Path] | None = None) -> Iterat
                 os.close(run_lock)
         except OSError as error:
             raise ServerError(_with_remedy(str(error))) from error
+        stack.enter_context(_without_client_variables())
         yield Server(control, control, {})
+
+
+@contextlib.contextmanager
+def _without_client_variables() -> Iterator[None]:
+    """Take away the variables that PostgreSQL's clients would follow, such as PGSSLMODE and PGSERVICE."""
+    found = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("PG")}
+    try:
+        yield
+    finally:
+        os.environ.update(found)
 
 
 @contextlib.contextmanager
@@ -230,7 +246,10 @@ def _installation() -> Path:
 
 def _lock(path: Path, operation: int) -> int:
     """Open a file, lock it and return its descriptor; the lock lasts until every copy of that is closed."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    opened = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    # Not one of the standard streams, where those are closed: a new process would get others in their places.
+    descriptor = fcntl.fcntl(opened, fcntl.F_DUPFD_CLOEXEC, 3)
+    os.close(opened)
     try:
         fcntl.flock(descriptor, operation)  # pragma: no mutate - without it `_sweep` deletes what others use
     except BaseException:
@@ -335,12 +354,12 @@ def _spawn_supervisor(control: Path, run: Path, start: int, own: int) -> None:
     # The shell makes the supervisor nobody's child: no zombie, and no process object that must be waited for. What it
     # starts in the background reads from nowhere.
     python = [sys.executable, "-m", "src.db.server", *map(str, (control, run, around, *descriptors))]
+    backend = Path(__file__).parents[2]
     try:
         subprocess.call(  # noqa: S603 - a fixed command
             ["/bin/sh", "-c", '"$@" &', "sh", *python],
-            cwd=Path(__file__).parents[2],
-            # A server of its own must not end with the throw-away server that its maker belongs to.
-            env={name: value for name, value in os.environ.items() if name != MARKER},
+            cwd=backend,
+            env=_supervisors_environment(backend),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             pass_fds=descriptors,
@@ -350,11 +369,20 @@ def _spawn_supervisor(control: Path, run: Path, start: int, own: int) -> None:
         os.close(run_lock)
 
 
+def _supervisors_environment(backend: Path) -> dict[str, str]:
+    """Return the environment of a supervisor: this one's, but for what would end it or keep it from its own code."""
+    # A server of its own must not end with the throw-away server that its maker belongs to.
+    kept = {name: value for name, value in os.environ.items() if name != MARKER and not name.startswith("PYTHON")}
+    path = [str(backend), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**kept, "PYTHONPATH": os.pathsep.join(path)}
+
+
 def _supervise(control: Path, run: Path, around: Path, descriptors: Iterable[int]) -> None:
     """Start PostgreSQL, stop it when nobody uses it any more, and remove the run directory."""
     start, own, run_lock = descriptors
     os.chdir("/")
     os.umask(0o077)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
     signal.signal(signal.SIGTERM, _leave)
     # Whoever waits for users.lock, held to the end, must not find a supervisor any more: its own lock is closed before.
     with os.fdopen(own), contextlib.ExitStack() as stack:
@@ -504,9 +532,15 @@ def _claim(path: Path, data: Path) -> int:
 
 def _account(data: Path) -> dict[str, Any]:
     """Return the arguments of subprocess by which root becomes the owner of the data, or ``nobody``."""
-    uid = data.stat().st_uid if data.exists() else 0
-    entry = pwd.getpwuid(uid) if uid else pwd.getpwnam("nobody")
-    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+    status = data.stat() if data.exists() else None
+    if status is None or status.st_uid == 0:
+        entry = pwd.getpwnam("nobody")
+        return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+    try:
+        group = pwd.getpwuid(status.st_uid).pw_gid
+    except KeyError:  # the account has no name
+        group = status.st_gid
+    return {"user": status.st_uid, "group": group, "extra_groups": []}
 
 
 def _make_directory(path: Path, account: Mapping[str, Any]) -> None:
@@ -527,6 +561,11 @@ def _copy(installation: Path, run: Path) -> Path:
     shutil.copytree(installation, copy / package.name / installation.name, symlinks=True, ignore=ignored)
     for libraries in package.parent.glob(f"{package.name}.*libs"):
         shutil.copytree(libraries, copy / libraries.name, symlinks=True)
+    for path in copy.rglob("*"):
+        if not path.is_symlink():
+            # Installed under a umask of 077, they have modes for their owner alone.
+            owners = path.stat().st_mode & 0o500
+            path.chmod(path.stat().st_mode | owners >> 3 | owners >> 6)
     return copy.rename(run / _PROGRAMS) / package.name / installation.name
 
 

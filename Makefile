@@ -11,10 +11,14 @@ MAKEFLAGS += --no-print-directory
 ifeq ($(strip $(HOME)),)
 unexport HOME
 endif
+# What is set for other programs must not change what this project's do: how its Python runs, and which repository git
+# works on (in a hook, in `git rebase --exec`).
+unexport $(filter-out PYTHON,$(filter PYTHON%,$(.VARIABLES))) $(shell git rev-parse --local-env-vars 2>/dev/null)
 # Material's notice about MkDocs 2 says nothing about this project.
 export NO_MKDOCS_2_WARNING := 1
 
-PY := "$(if $(filter /%,$(VENV)),$(VENV),$(CURDIR)/$(VENV))/bin/python"
+# In single quotes, since a path may hold a quote, a dollar sign or a backquote.
+PY := '$(subst ','\'',$(if $(filter /%,$(VENV)),$(VENV),$(CURDIR)/$(VENV)))/bin/python'
 # A Python that was asked for by name is used; the default one replaces no environment that works.
 ASKED := $(if $(filter command environment,$(origin PYTHON)),"$(PYTHON)")
 # What a recipe starts is no part of this make: a make in a test must not look for this one's job server and options.
@@ -55,6 +59,8 @@ $(HEADING) 'Site: build/site'
 endef
 
 serve: environment ## show the handbook on http://127.0.0.1:8000
+	@[ '$(PORT)' -ge 1 ] 2>/dev/null && [ '$(PORT)' -le 65535 ] \
+		|| { printf 'PORT is %s. It must be a whole number from 1 to 65535.\n' '$(PORT)' >&2; exit 1; }
 	@$(PY) -c 'import socket, sys; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); sys.exit(s.connect_ex(("127.0.0.1", $(PORT))) == 0)' \
 		|| { printf 'Port %s is in use. Stop what listens there, or: make serve PORT=%s\n' '$(PORT)' "$$(($(PORT) + 1))" >&2; exit 1; }
 	@$(ALONE) PYTHONPATH=backend:tests:docs exec $(PY) -m commands.live --address 127.0.0.1:$(PORT)
@@ -179,7 +185,7 @@ screenshot: site ## retake the README's picture (with Chromium)
 	trap 'kill $$server; rm -rf "$$scratch"' EXIT; sleep 1; \
 	$(CHROMIUM) --headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking \
 		--disable-component-update --disable-sync --hide-scrollbars --window-size=1280,860 --user-data-dir="$$scratch" \
-		--screenshot="$(CURDIR)/docs/assets/screenshot.png" http://127.0.0.1:8799/development.html 2>/dev/null
+		--screenshot=docs/assets/screenshot.png http://127.0.0.1:8799/development.html 2>/dev/null
 
 clean: ## delete .venv, build and caches; keep .data
 	@rm -rf build .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache

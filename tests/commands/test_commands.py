@@ -268,6 +268,27 @@ def test_an_environment_behind_a_link_is_used_as_it_is(environment: dict[str, st
     assert told.stdout == f"ready: {version}"
 
 
+def test_a_path_may_hold_what_a_shell_would_run(environment: dict[str, str], linked: Path) -> None:
+    odd = linked.rename(linked.parent / """a "b" $HOME `touch made` it's""")
+    told = make(odd, environment, "verify-migrations")
+    assert told.stdout == "6 migrations: all sealed, nothing wrong\n"
+    assert not list(linked.parent.rglob("made"))
+
+
+@pytest.mark.parametrize("variable", ["PYTHONSAFEPATH=1", "PYTHONPATH=/none", "PYTHONHOME=/none", "PYTHONOPTIMIZE=2"])
+def test_variables_of_python_change_nothing(variable: str, environment: dict[str, str], linked: Path) -> None:
+    name, _, value = variable.partition("=")
+    told = make(linked, environment | {name: value}, "verify-migrations")
+    assert told.stdout == "6 migrations: all sealed, nothing wrong\n"
+
+
+@pytest.mark.parametrize("port", ["abc", "0", "70000", "80 80"])
+def test_serve_says_what_a_port_is(port: str, environment: dict[str, str], linked: Path) -> None:
+    told = make(linked, environment, "serve", f"PORT={port}")
+    assert told.returncode != 0
+    assert f"PORT is {port}. It must be a whole number from 1 to 65535." in told.stdout
+
+
 def test_serve_says_that_its_port_is_taken(environment: dict[str, str], linked: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -68,7 +68,7 @@ SURROUNDINGS = {
     "python": "export PYTHONSAFEPATH=1 PYTHONWARNINGS=ignore PIP_REQUIRE_VIRTUALENV=1 PIP_INDEX_URL=http://none.invalid",
     "git": "export GIT_DIR=/none GIT_INDEX_FILE=/none GIT_WORK_TREE=/none GIT_AUTHOR_NAME=none",
     "background": "trap '' INT QUIT",
-    "streams": "exec <&- >&- 2>&-",
+    "no standard input": "exec <&-",
     "umask 000": "umask 000",
     "umask 077": "umask 077",
     "no home": "unset HOME",

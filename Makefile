@@ -126,7 +126,7 @@ check-versions: environment ## run the guides on PostgreSQL 14 to 18
 	@$(ALONE) PYTHONPATH=backend:tests:docs exec $(PY) -m commands.versions $(PAGE) $(if $(VERSIONS),--versions $(VERSIONS))
 
 bench: environment ## time the migration runner against bare asyncpg
-	@$(ALONE) $(PY) tests/benchmarks/start_up.py
+	@$(ALONE) $(PY) tests/benchmarks/startup.py
 
 bench-handbook: environment ## time the harness and the marks against their bounds
 	@$(ALONE) $(PY) tests/benchmarks/blocks.py && $(PY) tests/benchmarks/site.py

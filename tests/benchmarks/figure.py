@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 # Machines and moments differ by less than this.
@@ -41,8 +41,10 @@ class Figure:
         return f"{self.name}: {self.value:.3g} {self.unit}{details}; {kept} {self.bound:g}{goal}"
 
 
-def report(figures: Sequence[Figure]) -> int:
-    """Print figures, and return the exit status: 1 if one of them fails."""
+def report(figures: Iterable[Figure]) -> int:
+    """Print figures as they come, and return the exit status: 1 if one of them fails."""
+    failed = False
     for figure in figures:
         print(figure, flush=True)  # noqa: T201 - a command
-    return int(any(figure.fails for figure in figures))
+        failed |= figure.fails
+    return int(failed)

@@ -316,3 +316,15 @@ def test_a_run_without_pages_leaves_the_proof_alone(project: Project) -> None:
 def test_collecting_proves_nothing(project: Project) -> None:
     project.pytest("--collect-only", "docs")
     assert not (project.directory / "build").exists()
+
+
+def test_the_files_beside_the_pages_are_tested_like_pages(project: Project) -> None:
+    """They have blocks that fail and blocks that are not run, and no place in the proof, which is the site's."""
+    for name in ("README.md", "CONTRIBUTING.md"):
+        text = "# Fern\n\n<!-- not run: later -->\n```bash\nmake fern\n```\n\n```console\n$ echo fern\nmoss\n```\n"
+        (project.directory / name).write_text(text)
+    run = project.pytest("-rA", "README.md", "CONTRIBUTING.md")
+    assert "FAILED README.md::fern[2]" in run.output
+    assert "FAILED CONTRIBUTING.md::fern[2]" in run.output
+    assert run.output.count("not run: later") == 2
+    assert "fern" not in (project.directory / "build" / "proof.json").read_text()

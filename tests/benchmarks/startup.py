@@ -1,9 +1,9 @@
 """Measure the migration runner against bare asyncpg, in whole processes; ``make bench`` runs it.
 
 1,000 migrations, written as the tutorial writes them, are applied by the runner and by two loops that make the same
-transactions with the same records: the floor loads the same files, and the other loop has the statements in itself.
-A start with nothing pending, and the commands ``migrate`` and ``status`` there, are compared with a process that
-connects and asks for the versions.
+transactions with the same records: the floor reads, compiles and executes the same files, and the other loop has the
+statements in itself. A start with nothing pending, and the commands ``migrate`` and ``status`` there, are compared
+with a process that connects and asks for the versions.
 
 Each is done on the server that development uses, which has what is committed on the disk, and on the throw-away
 server of the tests. The processes take turns, so that whatever else the machine does burdens all alike. Medians are
@@ -44,14 +44,14 @@ asyncio.run(run_migrations(sys.argv[1], directory=sys.argv[2]))
 """
 
 _LOOP = """
-import asyncio, importlib.util, pathlib, sys
+import asyncio, pathlib, sys
 import asyncpg
 async def main():
     conn = await asyncpg.connect(sys.argv[1])
     await conn.execute(
         "CREATE TABLE IF NOT EXISTS schema_migrations (version TEXT PRIMARY KEY, applied_at TIMESTAMPTZ DEFAULT NOW())"
     )
-    for path in sorted(pathlib.Path(sys.argv[2]).iterdir(), key=lambda path: int(path.name.partition("_")[0])):
+    for path in sorted(pathlib.Path(sys.argv[2]).glob("*.py"), key=lambda path: int(path.name.partition("_")[0])):
         version = path.name.partition("_")[0]
         {load}
         async with conn.transaction():
@@ -61,9 +61,7 @@ async def main():
 asyncio.run(main())
 """
 FLOOR = _LOOP.format(
-    load="spec = importlib.util.spec_from_file_location(path.stem, path);"
-    " module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module)",
-    up="module.up(conn)",
+    load='module = {}; exec(compile(path.read_bytes(), path, "exec"), module)', up='module["up"](conn)'
 )
 STATEMENTS = _LOOP.format(
     load="pass", up='conn.execute(f"CREATE TABLE IF NOT EXISTS bench_{int(version)} (id INTEGER)")'
@@ -177,19 +175,17 @@ BOUNDS: dict[str, list[tuple[float, float | None]]] = {
 }
 
 
-def main() -> int:
-    """Measure the ratios and return the exit status."""
-    # Python keeps the bytecode of what it imports, which asyncpg's was kept by its installation.
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+def figures() -> Iterator[Figure]:
+    """Measure on both servers."""
     with tempfile.TemporaryDirectory() as data, tempfile.TemporaryDirectory() as directory:
         write_migrations(Path(directory))
-        figures: list[Figure] = []
         with development(Path(data)) as server:
-            figures += measure(server, "durable", directory)
+            yield from measure(server, "durable", directory)
         with throwaway() as server:
-            figures += measure(server, "throw-away", directory)
-    return report(figures)
+            yield from measure(server, "throw-away", directory)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # Python keeps the bytecode of what it imports, which asyncpg's was kept by its installation.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.exit(report(figures()))

@@ -130,3 +130,10 @@ def test_a_reader_that_has_gone(closed_pipe: int) -> None:
         _, error = process.communicate()
     assert process.returncode == 1
     assert error == b""
+
+
+def test_a_name_that_the_terminal_cannot_show(tmp_path: Path) -> None:
+    (tmp_path / "001_ä.py").write_text("x = 1\n")
+    done = run("verify", "--directory", str(tmp_path), PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.startswith("001_\\xe4.py: must define an async up(conn) function")

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
+import asyncpg
 import pytest
 
 from src.db.commands.command_line import main
@@ -156,3 +157,67 @@ def test_no_wait_for_what_time_does_not_mend(database_url: str, capsys: pytest.C
     assert main(["migrate", "--wait", "60", "--database-url", url]) == 1
     assert time.monotonic() - started < 10
     assert "the server has no such database" in capsys.readouterr().err
+
+
+def test_the_wait_bounds_connecting(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://127.0.0.1:{silent.getsockname()[1]}/x?sslmode=disable"
+        started = time.monotonic()
+        assert main(["migrate", "--wait", "0.6", "--database-url", url]) == 1
+        assert 0.6 <= time.monotonic() - started < 3
+    assert "the server did not answer within" in capsys.readouterr().err
+
+
+def test_waiting_for_a_connection_to_spare(migrated_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A role that may have no connection may have one after a while."""
+    role = f"limited_{time.monotonic_ns()}"
+
+    async def execute(sql: str) -> None:
+        conn = await asyncpg.connect(migrated_url)
+        await conn.execute(sql)
+        await conn.close()
+
+    def relent() -> None:
+        time.sleep(0.7)
+        asyncio.run(execute(f"ALTER ROLE {role} CONNECTION LIMIT -1"))
+
+    url = migrated_url.replace("plantops@", f"{role}@")
+    if url == migrated_url:
+        pytest.skip("the server of TEST_DATABASE_URL may want a password of a new role")
+    asyncio.run(execute(f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 0; GRANT SELECT ON schema_migrations TO {role}"))
+    thread = threading.Thread(target=relent)
+    thread.start()
+    try:
+        assert main(["migrate", "--wait", "30", "--database-url", url]) == 0
+    finally:
+        thread.join()
+        asyncio.run(execute(f"DROP OWNED BY {role}; DROP ROLE {role}"))
+    output = capsys.readouterr()
+    assert output.out == "No pending migrations\n"
+    assert "the server has no connection left.\n" in output.err
+
+
+def test_output_that_cannot_be_written_ends_no_migration(
+    postgres: Server, database_url: str, tmp_path: Path, write: Callable[[str, str], Path]
+) -> None:
+    write("001_x.py", "CREATE TABLE x ()")
+    write("002_y.py", "CREATE TABLE y ()")
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "src.db", "migrate", "--directory", str(tmp_path)]
+    environment = {**os.environ, **postgres.environment, "DATABASE_URL": database_url}
+    done = subprocess.run(command, cwd=BACKEND, env=environment, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+    async def applied() -> int:
+        conn = await asyncpg.connect(database_url)
+        count: int = await conn.fetchval("SELECT count(*) FROM schema_migrations")
+        await conn.close()
+        return count
+
+    assert asyncio.run(applied()) == 2
+    with open("/dev/full", "wb") as full:  # noqa: PTH123
+        done = subprocess.run(command, cwd=BACKEND, env=environment, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 1
+    assert done.stderr == b"The command is done, but its output cannot be written: No space left on device.\n"

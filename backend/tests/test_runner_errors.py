@@ -529,3 +529,36 @@ async def test_what_the_server_said_last_is_told(
     write("007_x.py", "SELECT pg_terminate_backend(pg_backend_pid())")
     text = await failure(migrated_url, tmp_path, errors.ConnectionLostError)
     assert "terminating connection due to administrator command" in text
+
+
+@pytest.mark.parametrize(
+    ("sql", "shown"),
+    [
+        ("CREATE ROLE fern LOGIN PASSWORD 'hush' NONSENSE", "SQL: CREATE ROLE fern LOGIN PASSWORD …\n"),
+        ("ALTER ROLE fern PASSWORD hush", "SQL: ALTER ROLE fern PASSWORD …\n"),
+        ("ALTER ROLE fern PASSWORD\n 'x' hush", "SQL: …  (line 2 of the statement)\n"),
+        ("CREATE SUBSCRIPTION s CONNECTION 'host=h password=hush' NONSENSE", "SUBSCRIPTION s CONNECTION …\n"),
+        ("SELECT dblink('postgresql://me:hush@host')", "SQL: SELECT dblink('postgresql:// …\n"),
+        ("DO $$BEGIN EXECUTE 'ALTER ROLE nobody_here PASSWORD ''hush'''; END$$", "SQL: DO $$BEGIN EXECUTE"),
+    ],
+)
+async def test_a_secret_in_sql_is_not_shown(database_url: str, tmp_path: Path, sql: str, shown: str) -> None:
+    (tmp_path / "001_x.py").write_text(f"async def up(conn):\n    await conn.execute({sql!r})\n")
+    with pytest.raises(errors.MigrationSqlError) as caught:
+        await run_migrations(database_url, directory=tmp_path)
+    assert shown in str(caught.value)
+    assert "hush" not in str(caught.value)
+
+
+async def test_a_secret_in_a_swallowed_error_is_not_shown(database_url: str, tmp_path: Path) -> None:
+    (tmp_path / "001_x.py").write_text(
+        "async def up(conn):\n"
+        "    try:\n"
+        "        await conn.execute('ALTER ROLE fern PASSWORD hush')\n"
+        "    except Exception:\n"
+        "        pass\n"
+    )
+    with pytest.raises(errors.SwallowedErrorError) as caught:
+        await run_migrations(database_url, directory=tmp_path)
+    assert 'syntax error at or near "…"' in str(caught.value)
+    assert "hush" not in str(caught.value)

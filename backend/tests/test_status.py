@@ -54,6 +54,22 @@ def test_applied_and_pending(
     )
 
 
+def test_times_that_python_does_not_know(migrated_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for version, time in (("001", "infinity"), ("002", "-infinity"), ("003", "0044-03-15 BC"), ("004", "20000-01-01")):
+        execute(migrated_url, f"DELETE FROM schema_migrations WHERE version = '{version}'")  # noqa: S608 - our own
+        execute(migrated_url, f"INSERT INTO schema_migrations VALUES ('{version}', '{time}')")  # noqa: S608
+    assert main(["status", "--database-url", migrated_url]) == 0
+    assert capsys.readouterr().out.count("at an unknown time") == 4
+
+
+@pytest.mark.parametrize("command", ["status", "migrate", "rehearse"])
+def test_no_migrations_at_all(
+    migrated_url: str, tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, "--database-url", migrated_url, "--directory", str(tmp_path)]) == 1
+    assert f"there are no migrations in {tmp_path}.\n" in capsys.readouterr().err
+
+
 def test_json(migrated_url: str, capsys: pytest.CaptureFixture[str]) -> None:
     execute(migrated_url, "DELETE FROM schema_migrations WHERE version = '005'")
     assert main(["status", "--json", "--database-url", migrated_url]) == 0

@@ -123,6 +123,74 @@ def test_seal_refuses_what_was_edited(directory: Path, capsys: pytest.CaptureFix
     assert (directory / "CHECKSUMS").read_text() == before
 
 
+def test_what_a_migration_uses_is_sealed_with_it(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("007_x.py", "007.sql", "_helpers.py", "sql/008.sql", ".hidden", "__pycache__/x.pyc", "__init__.py"):
+        (directory / name).parent.mkdir(exist_ok=True)
+        (directory / name).write_text("async def up(conn):\n    pass\n")
+    assert call(directory, "verify") == 1
+    found = capsys.readouterr().out
+    assert "007.sql: is not sealed" in found
+    assert "_helpers.py: is not sealed" in found
+    assert call(directory, "seal", "007") == 0
+    names = ["007.sql", "007_x.py", "__init__.py", "_helpers.py", "sql/008.sql"]
+    assert capsys.readouterr().out == "".join(f"sealed {name}\n" for name in names)
+    assert [line.split()[1] for line in (directory / "CHECKSUMS").read_text().splitlines()[6:]] == names
+    subprocess.run(["sha256sum", "--check", "--quiet", "CHECKSUMS"], cwd=directory, check=True)
+    assert call(directory, "verify") == 0
+    with (directory / "_helpers.py").open("a") as file:
+        file.write("\n")
+    assert call(directory, "verify") == 1
+    assert "_helpers.py: is not what it was when it was sealed" in capsys.readouterr().out
+    assert call(directory, "seal") == 1
+    assert "Put it back, and add another file for the change." in capsys.readouterr().err
+
+
+def test_what_another_version_uses_is_not_sealed(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (directory / "007_x.py").write_text("async def up(conn):\n    pass\n")
+    (directory / "008.sql").write_text("SELECT 1\n")
+    assert call(directory, "seal", "007") == 0
+    assert capsys.readouterr().out == "sealed 007_x.py\n"
+
+
+@pytest.mark.parametrize("command", ["seal", "verify"])
+def test_checksums_that_cannot_be_read(directory: Path, command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (directory / "CHECKSUMS").unlink()
+    (directory / "CHECKSUMS").mkdir()
+    assert call(directory, command) == 1
+    assert capsys.readouterr().err == f"{directory}/CHECKSUMS cannot be read: Is a directory.\n"
+
+
+def test_checksums_that_cannot_be_written(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (directory / ".CHECKSUMS.new").mkdir()
+    (directory / "007_x.py").write_text("async def up(conn):\n    pass\n")
+    before = (directory / "CHECKSUMS").read_text()
+    assert call(directory, "seal") == 1
+    assert capsys.readouterr().err.endswith("CHECKSUMS cannot be written: Is a directory. Nothing is sealed.\n")
+    assert (directory / "CHECKSUMS").read_text() == before
+
+
+def test_a_file_that_cannot_be_read(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def gone(_: Path) -> list[str]:
+        return ["gone.sql"]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checksums, "names", gone)
+        assert call(directory, "seal") == 1
+    assert "gone.sql cannot be read: No such file or directory." in capsys.readouterr().err
+
+
+def test_a_new_file_that_cannot_be_written(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (directory / "007_x.py").mkdir()
+    assert call(directory, "new", "x") == 1
+    assert capsys.readouterr().err == f"{directory}/007_x.py cannot be written: File exists.\n"
+
+
+@pytest.mark.parametrize("command", ["seal", "verify"])
+def test_no_migrations_at_all(tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(tmp_path, command) == 1
+    assert capsys.readouterr().err.startswith(f"there are no migrations in {tmp_path}.\nCopy the files there")
+
+
 def test_seal_refuses_what_cannot_run(
     directory: Path, write: Callable[[str, str], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -134,7 +202,7 @@ def test_seal_refuses_what_cannot_run(
     with (directory / "CHECKSUMS").open("a") as file:
         file.write("<<<<<<< main\n")
     assert call(directory, "seal", "001") == 1
-    assert "CHECKSUMS, line 7 is not a line of sha256sum: '<<<<<<< main'. Mend it first" in capsys.readouterr().err
+    assert "CHECKSUMS, line 7 is not a line of sha256sum: '<<<<<<< main'. Fix it first" in capsys.readouterr().err
 
 
 def test_seal_makes_the_file_where_there_is_none(
@@ -175,7 +243,7 @@ def test_verify_finds_each_thing(
         "CHECKSUMS, line 10: is not a line of sha256sum: 'nonsense'",
         "CHECKSUMS, line 11: names 003_create_telemetry.py again",
         "001_create_plants.py: is not what it was when it was sealed: put it back, and add another migration",
-        "002_create_devices.py: is in CHECKSUMS, and there is no such migration",
+        "002_create_devices.py: is in CHECKSUMS, and there is no such file",
         "8 migrations: 7 findings",
     ]
 

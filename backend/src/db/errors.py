@@ -43,7 +43,7 @@ class MigrationError(Exception):
 
 
 class MigrationDirectoryError(MigrationError):
-    """The directory of the migrations does not exist, or cannot be read."""
+    """The directory of the migrations does not exist, cannot be read, or has no migrations."""
 
     code = "PM01"
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from .connection import connect, is_pooled
-from .runner.files import MIGRATIONS_DIRECTORY, get_migration_files, loaded, version_order
+from .runner.files import MIGRATIONS_DIRECTORY, get_migration_files, loaded, refuse_empty, version_order
 from .runner.history import (
     ensure_migrations_table,
     get_applied_migrations,
@@ -84,6 +84,7 @@ async def run_migrations(database_url: str, *, directory: str | os.PathLike[str]
             file stay applied.
     """
     files = get_migration_files(directory)
+    refuse_empty(directory, files)
     conn = await connect(database_url)
     try:
         pooled = await is_pooled(conn)

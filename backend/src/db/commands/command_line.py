@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import io
 import os
 import signal
 import sys
@@ -70,6 +71,9 @@ def main(arguments: Sequence[str]) -> int:
     Raises:
         SystemExit: the usage is wrong, or help was asked for.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A file's name may hold what the terminal cannot show.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         parsed = _parser(arguments).parse_args(arguments)
         status: int = _run(parsed)
@@ -85,11 +89,19 @@ def main(arguments: Sequence[str]) -> int:
         return 128 + interruption.signal
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    except BrokenPipeError:
-        # Whoever read the output has gone. Python would complain of it once more when it flushes at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
+    except OSError as error:
+        return _cannot_write(error)
     return status
+
+
+def _cannot_write(error: OSError) -> int:
+    """Say that the output was cut short, unless whoever read it has gone."""
+    with contextlib.suppress(OSError):
+        if not isinstance(error, BrokenPipeError):
+            sys.stderr.write(f"The command is done, but its output cannot be written: {error.strerror or error}.\n")
+    # Python would complain of it once more when it flushes at the end.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return FAILED
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sys
 import time
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from ..connection import connect
+from ..connection import CONNECT_TIMEOUT, connect
 from ..errors import DatabaseUnavailableError
 from ..migration_runner import run_migrations
 from .interruption import run_until_signalled
@@ -21,12 +22,19 @@ if TYPE_CHECKING:
 
 # Seconds between two looks for a database that is still starting.
 _PAUSE = 0.25
+# Seconds that connecting may take at the end of the wait.
+_LEAST = 0.1
 # Seconds between two pictures of the progress on a terminal.
 _TICK = 0.5
 
 _RUNNER = logging.getLogger("src.db.migration_runner")
-# What a database answers with, or does not, while it starts.
-_STARTING = (OSError, asyncpg.CannotConnectNowError, asyncpg.PostgresConnectionError)
+# What a database answers with, or does not, while it starts, or while others hold all of its connections.
+_STARTING = (
+    OSError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.TooManyConnectionsError,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,9 +58,12 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         applied = run_until_signalled(_migrate(arguments, progress))
     finally:
-        progress.clear()
+        with contextlib.suppress(OSError):
+            progress.clear()
         _RUNNER.removeHandler(handler)
         _RUNNER.setLevel(level)
+    if handler.failure is not None:
+        raise handler.failure
     if arguments.json:
         import json  # noqa: PLC0415 - most calls do not need it
 
@@ -63,31 +74,31 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _migrate(arguments: argparse.Namespace, progress: _Progress) -> list[str]:
-    await _wait_for(arguments.database_url, arguments.wait)
     ticking = asyncio.create_task(progress.tick())
     try:
-        return await run_migrations(arguments.database_url, directory=arguments.directory)
+        return await _migrate_when_ready(arguments)
     finally:
         ticking.cancel()
 
 
-async def _wait_for(database_url: str, seconds: float) -> None:
-    """Wait until a database answers, or for as long as is asked; what it answers then is for the runner to say."""
-    deadline = time.monotonic() + seconds
+async def _migrate_when_ready(arguments: argparse.Namespace) -> list[str]:
+    """Apply the migrations as soon as the database answers, or fail when it has not within the time that was given."""
+    deadline = time.monotonic() + arguments.wait
     told = False
-    while time.monotonic() < deadline:
+    while True:
         try:
-            conn = await connect(database_url)
+            if arguments.wait:
+                # To see whether it answers: connecting may take no longer than the wait does.
+                left = max(deadline - time.monotonic(), _LEAST)
+                await (await connect(arguments.database_url, limit=min(left, CONNECT_TIMEOUT))).close()
+            return await run_migrations(arguments.database_url, directory=arguments.directory)
         except DatabaseUnavailableError as error:
-            if not isinstance(error.__cause__, _STARTING):
-                return
+            if not isinstance(error.__cause__, _STARTING) or time.monotonic() >= deadline:
+                raise
             if not told:
                 told = True
-                sys.stderr.write(f"waiting up to {seconds:g} s: {error.message.splitlines()[0]}\n")
-            await asyncio.sleep(_PAUSE)
-        else:
-            await conn.close()
-            return
+                sys.stderr.write(f"waiting up to {arguments.wait:g} s: {error.message.splitlines()[0]}\n")
+        await asyncio.sleep(min(_PAUSE, max(deadline - time.monotonic(), 0)))
 
 
 class _Lines(logging.Handler):
@@ -97,8 +108,16 @@ class _Lines(logging.Handler):
         super().__init__()
         self._progress = progress
         self._quiet = quiet
+        self.failure: OSError | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Write a record; that it cannot be written must not end the migration that says it."""
+        try:
+            self._write(record)
+        except OSError as error:
+            self.failure = error
+
+    def _write(self, record: logging.LogRecord) -> None:
         message = record.getMessage()
         if record.levelno < logging.INFO:
             self._progress.show(message)
@@ -133,9 +152,10 @@ class _Progress:
 
     async def tick(self) -> None:
         """Keep the time on the line going."""
-        while self.shown:
-            await asyncio.sleep(_TICK)
-            self._draw()
+        with contextlib.suppress(OSError):  # the terminal has gone
+            while self.shown:
+                await asyncio.sleep(_TICK)
+                self._draw()
 
     def _draw(self) -> None:
         seconds = int(time.monotonic() - self._started)

@@ -61,8 +61,12 @@ def run(arguments: argparse.Namespace) -> int:
     number = 1 + max((int(version) for version, _ in files), default=0)
     path = arguments.directory / f"{number:03d}_{arguments.name}.py"
     title = arguments.name.replace("_", " ")
-    # Exclusive: somebody else may be writing the same file.
-    with path.open("x", encoding="utf-8") as file:
+    try:
+        # Exclusive: somebody else may be writing the same file.
+        file = path.open("x", encoding="utf-8")
+    except OSError as error:
+        raise Refusal(f"{path} cannot be written: {error.strerror}.") from error
+    with file:
         file.write(_TEMPLATE.format(title=f"{title[0].upper()}{title[1:]}", unfinished=UNFINISHED))
     shown = path.relative_to(TOP) if path.is_relative_to(TOP) else path
     sys.stdout.write(f"{shown}\nWrite its statements, try them with rehearse, then seal it.\n")

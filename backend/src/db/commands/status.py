@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..connection import CONNECTION_ERRORS, connect
-from ..runner.files import get_migration_files, version_order
+from ..runner.files import get_migration_files, refuse_empty, version_order
 from .interruption import run_until_signalled
 
 if TYPE_CHECKING:
@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 # Of a role that may not read the table too, PostgreSQL says whether it is there.
 _EXISTS = "SELECT to_regclass('schema_migrations') IS NOT NULL"
-_HISTORY = "SELECT version, applied_at FROM schema_migrations"
+# Python knows neither infinity nor the years before 1 and after 9999.
+_HISTORY = """
+    SELECT version, CASE WHEN isfinite(applied_at) AND extract(year FROM applied_at) BETWEEN 1 AND 9998
+        THEN applied_at::timestamptz END AS applied_at
+    FROM schema_migrations
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the status and return the exit status."""
     files = get_migration_files(arguments.directory)
+    refuse_empty(arguments.directory, files)
     applied = run_until_signalled(_applied(arguments.database_url))
     rows = rows_of(files, applied)
     if arguments.json:

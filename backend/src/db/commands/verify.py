@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import DuplicateVersionError, MigrationError, MigrationNameError
-from ..runner.files import get_migration_files, loaded
+from ..runner.files import get_migration_files, loaded, refuse_empty
 from . import checksums
 from .new import UNFINISHED
 
@@ -40,9 +40,10 @@ class Finding(NamedTuple):
 def run(arguments: argparse.Namespace) -> int:
     """Print the findings and return the exit status."""
     paths, findings = _files(arguments.directory)
+    refuse_empty(arguments.directory, [("", path) for path in paths])
     for path in paths:
         findings += _loading(path)
-    findings += _seals(arguments.directory, paths)
+    findings += _seals(arguments.directory)
     if arguments.json:
         import json  # noqa: PLC0415 - most calls do not need it
 
@@ -86,19 +87,19 @@ def _loading(path: Path) -> Iterator[Finding]:
         yield Finding(path.name, None, None, "is still the template: write its statements")
 
 
-def _seals(directory: Path, paths: list[Path]) -> Iterator[Finding]:
+def _seals(directory: Path) -> Iterator[Finding]:
     """Yield where the files and ``CHECKSUMS`` differ."""
     sealed, wrong = checksums.read(directory)
     for number, problem in wrong:
         yield Finding(checksums.NAME, number, None, problem)
-    names = {path.name for path in paths}
-    for path in paths:
-        if path.name not in sealed:
-            yield Finding(path.name, None, None, "is not sealed: run make seal when it is finished")
-        elif sealed[path.name] != checksums.digest(path):
+    names = checksums.names(directory)
+    for name in names:
+        if name not in sealed:
+            yield Finding(name, None, None, "is not sealed: run make seal when it is finished")
+        elif sealed[name] != checksums.digest(directory / name):
             yield Finding(
-                path.name, None, None, "is not what it was when it was sealed: put it back, and add another migration"
+                name, None, None, "is not what it was when it was sealed: put it back, and add another migration"
             )
     for name in sealed:
         if name not in names:
-            yield Finding(name, None, None, f"is in {checksums.NAME}, and there is no such migration")
+            yield Finding(name, None, None, f"is in {checksums.NAME}, and there is no such file")

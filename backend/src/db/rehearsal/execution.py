@@ -15,7 +15,7 @@ from ..errors import MigrationError, MigrationSqlError, TransactionEndedError
 from ..program import client
 from ..runner import failures as failure
 from ..runner.application import apply
-from ..runner.files import Migration, get_migration_files, loaded
+from ..runner.files import Migration, get_migration_files, loaded, refuse_empty
 from ..runner.history import ensure_migrations_table, history, mark_migration_applied, pending
 from ..runner.lock import jittered, one_runner
 from ..runner.retries import FIRST_LOCK_PAUSE, LAST_LOCK_PAUSE, LOCK_TIMEOUT, LOCK_TRIES
@@ -83,6 +83,7 @@ async def rehearse(database_url: str, directory: Path) -> Rehearsal:
         Refusal: the role may not do what a rehearsal needs.
     """
     files = get_migration_files(directory)
+    refuse_empty(directory, files)
     conn = await connect(database_url, application_name="plantops-rehearsal", statement_cache_size=0)
     try:
         if await is_pooled(conn):

@@ -18,6 +18,7 @@ from ..errors import (
     TransactionEndedError,
 )
 from .files import describe, line_in
+from .redaction import public_message, public_sql
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -79,10 +80,10 @@ def up_failed(migration: Migration, error: BaseException, left: Iterable[str] = 
     if not isinstance(error, asyncpg.PostgresError):
         return MigrationCodeError(f"up raised {describe(error)}\n{outcome}", file=migration.path, line=line)
     text = [
-        _message(error),
+        public_message(_message(error), _query(error)),
         *_labelled("Detail", error.detail),
         *_labelled("Hint", error.hint),
-        *_labelled("Context", error.context),
+        *_labelled("Context", public_sql(error.context or "")),
         *_labelled("SQL", _sql(error)),
         f"    SQLSTATE: {error.sqlstate}",
         outcome,
@@ -110,13 +111,22 @@ def _labelled(label: str, text: str | None) -> list[str]:
 
 def _sql(error: asyncpg.PostgresError) -> str:
     """Return the part of the statement that PostgreSQL points at, or the beginning of the statement."""
-    query: str = getattr(error, "query", None) or ""  # asyncpg sets it, its type stubs do not know it
+    query = _query(error)
+    shown = public_sql(query)
     if not error.position:
-        return _shortened(query)
+        return _shortened(shown)
     before = query[: int(error.position) - 1]
     number = before.count("\n")
-    line = _shortened(query.split("\n")[number])
+    line = _shortened([*shown.split("\n"), *"…" * number][number])
     return f"{line}  (line {number + 1} of the statement)" if "\n" in query.strip() else line
+
+
+def _described(error: BaseException) -> str:
+    return public_message(describe(error), getattr(error, "query", None) or "")
+
+
+def _query(error: asyncpg.PostgresError) -> str:
+    return getattr(error, "query", None) or ""  # asyncpg sets it, its type stubs do not know it
 
 
 def _shortened(sql: str) -> str:
@@ -143,7 +153,7 @@ def _drop(indexes: Iterable[str]) -> list[str]:
 
 def transaction_ended(migration: Migration, error: BaseException | None = None) -> TransactionEndedError:
     """Return the error for an ``up`` that committed or rolled back the runner's transaction, and failed perhaps."""
-    failed = f"Then it raised {describe(error)}\n" if error is not None else ""
+    failed = f"Then it raised {_described(error)}\n" if error is not None else ""
     return TransactionEndedError(
         f"up ended the transaction that it runs in.\n{failed}"
         "What it committed is kept, and it is not recorded: make the file safe to run again, and take the COMMIT or"
@@ -176,7 +186,7 @@ def transaction_left_open(migration: Migration) -> TransactionEndedError:
 
 def error_swallowed(migration: Migration, cause: BaseException | None) -> SwallowedErrorError:
     """Return the error for an ``up`` that went on after a SQL error had aborted its transaction."""
-    what = f"The first error was {describe(cause)}\n" if cause is not None else ""
+    what = f"The first error was {_described(cause)}\n" if cause is not None else ""
     return SwallowedErrorError(
         "a statement failed, and up went on as if it had not.\n"
         f"{what}"

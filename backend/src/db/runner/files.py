@@ -20,7 +20,7 @@ from ..errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from ..connection import Connection
 
@@ -97,6 +97,23 @@ def get_migration_files(directory: str | os.PathLike[str] = MIGRATIONS_DIRECTORY
             )
         files[number] = (match[1], path)
     return [files[number] for number in sorted(files)]
+
+
+def refuse_empty(directory: str | os.PathLike[str], files: Sequence[tuple[str, Path]]) -> None:
+    """Raise an error if there are no migrations at all: they were left out of a package or an image.
+
+    Arguments:
+        directory: the directory of the migrations.
+        files: the migrations that were found, in the directory or by the caller's own means.
+
+    Raises:
+        MigrationDirectoryError: there are none in either.
+    """
+    if not (files or get_migration_files(directory)):
+        raise MigrationDirectoryError(
+            f"there are no migrations in {directory}.\n"
+            "Copy the files there: an image or a package was built without them, or the directory is the wrong one."
+        )
 
 
 class Migration(NamedTuple):

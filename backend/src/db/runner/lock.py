@@ -29,12 +29,13 @@ LAST_PAUSE = 2.0
 REPORT_AFTER = 1.0
 REPORT_EVERY = 30.0
 
+# Of its SQL the first words only: the rest may hold what is nobody's business, and the log is read by many.
 _SESSION = r"""
     pid,
     coalesce(nullif(application_name, ''), 'no application name') AS application,
     coalesce(state, 'in a state that this role may not see') AS state,
     coalesce(to_char(coalesce(xact_start, backend_start), 'YYYY-MM-DD HH24:MI:SS TZ'), 'an unknown time') AS since,
-    left(regexp_replace(coalesce(query, ''), '\s+', ' ', 'g'), 200) AS query
+    substring(query FROM '^\s*([[:alpha:]]+(?:\s+[[:alpha:]_][^\s''"$;(=,]*){0,2})') AS query
 """
 _HOLDERS = f"""
     SELECT {_SESSION} FROM pg_stat_activity WHERE pid IN (
@@ -102,6 +103,6 @@ async def blockers(conn: Connection, pid: int) -> str:
 def _sessions(rows: list[asyncpg.Record]) -> str:
     return "; ".join(
         f"process {row['pid']} ({row['application']}), {row['state']} since {row['since']}"
-        + (f", with: {row['query']}" if row["query"] else "")
+        + (f", with: {row['query']} …" if row["query"] else "")
         for row in rows
     )

@@ -92,6 +92,11 @@ def settings_of(data: Path, port: int) -> Settings:
     return Settings("postgresql://unused/db", "127.0.0.1", port, "INFO", data)
 
 
+def test_the_log_is_its_owners_alone(command: Command, data: Path) -> None:
+    assert command("restart").returncode == 0
+    assert (data / "backend.log").stat().st_mode & 0o777 == 0o600
+
+
 def test_starts_replaces_and_stops_the_backend(command: Command, data: Path, port: int) -> None:
     first = command("restart")
     assert (first.returncode, first.stderr) == (0, "")

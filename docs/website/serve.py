@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import os
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 from website import __main__ as command
 from website import proof
@@ -55,12 +56,26 @@ def on_serve(server: Any, **_: Any) -> None:
     def answer(environ: dict[str, Any], start_response: Any) -> Any:
         if environ["PATH_INFO"] != LIVE:
             return site(environ, start_response)
+        if not _is_own(environ.get("HTTP_HOST", ""), environ.get("HTTP_ORIGIN")):
+            start_response("403 Forbidden", [("Content-Type", "text/plain")])
+            return [b"Only pages of this site may ask.\n"]
         page = parse_qs(environ["QUERY_STRING"]).get("page", [""])[0]
         body = json.dumps(marks_of(proof.read(), page)).encode()
         start_response("200 OK", [("Content-Type", "application/json"), ("Cache-Control", "no-store")])
         return [body]
 
     server.set_app(answer)
+
+
+def _is_own(host: str, origin: str | None) -> bool:
+    """Tell whether a page of this site asks: another site could give a name of its own to this machine's address."""
+    name = urlsplit(f"//{host}").hostname or ""
+    if origin not in (None, f"http://{host}"):
+        return False
+    try:
+        return name == "localhost" or bool(ip_address(name))
+    except ValueError:
+        return False
 
 
 def on_post_build(config: MkDocsConfig) -> None:

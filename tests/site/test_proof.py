@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -261,6 +262,12 @@ def test_a_served_page_is_proven_again_when_it_is_saved(project: Project) -> Non
     ) as live:
         try:
             wait_for(f"{address}/garden.html", lambda text: "data-proof-key" in text, 20)
+            for headers in ({"Host": f"example.com:{port}"}, {"Origin": "http://example.com"}, {"Origin": "null"}):
+                stranger = urllib.request.Request(f"{address}/.proof?page=garden.md", headers=headers)  # noqa: S310
+                with pytest.raises(urllib.error.HTTPError, match="403"):
+                    urllib.request.urlopen(stranger, timeout=5)  # noqa: S310
+            own = urllib.request.Request(f"{address}/.proof?page=garden.md", headers={"Origin": address})  # noqa: S310
+            urllib.request.urlopen(own, timeout=5).close()  # noqa: S310
             project.write("garden.md", GARDEN.replace("   1\n", "   7\n"))
             saved = time.monotonic()
             wait_for(f"{address}/.proof?page=garden.md", lambda text: "-    7\\n+    1" in text, 10)

@@ -188,5 +188,6 @@ async def test_the_backends_pool_prepares_nothing_for_later(database_url: str) -
 
 
 async def test_a_rehearsal_is_refused(database_url: str, tmp_path: Path) -> None:
+    (tmp_path / "001_x.py").touch()
     with pytest.raises(Refusal, match="a pooler stands between the rehearsal and the server"):
         await execution.rehearse(database_url, tmp_path)

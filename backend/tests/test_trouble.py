@@ -104,6 +104,7 @@ def case(function: Case) -> Case:
 
 @case
 async def server_not_there(place: Place) -> None:
+    (place.directory / "001_create_plants.py").touch()
     text = await place.fails(errors.DatabaseUnavailableError, "postgresql://plantops:hush@127.0.0.1:1/plantops")
     assert "nothing answers at that address.\nStart PostgreSQL, or correct the host and port in DATABASE_URL." in text
     assert "hush" not in text
@@ -111,6 +112,7 @@ async def server_not_there(place: Place) -> None:
 
 @case
 async def wrong_password(place: Place) -> None:
+    (place.directory / "001_create_plants.py").touch()
     with throwaway() as server:
         conn = await asyncpg.connect(server.url())
         await conn.execute("CREATE ROLE gardener LOGIN PASSWORD 'right'")
@@ -131,6 +133,7 @@ async def wrong_password(place: Place) -> None:
 
 @case
 async def database_missing(place: Place) -> None:
+    (place.directory / "001_create_plants.py").touch()
     text = await place.fails(
         errors.DatabaseUnavailableError, urlunsplit(urlsplit(place.url)._replace(path="/plantops_missing"))
     )
@@ -566,6 +569,7 @@ async def symbolic_link(place: Place) -> None:
 
 @case
 async def directory_named_like_a_migration(place: Place) -> None:
+    (place.directory / "001_create_plants.py").touch()  # applied, and not read
     (place.directory / "007_directory.py").mkdir()
     assert await place.applies() == []
 

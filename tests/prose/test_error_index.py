@@ -63,7 +63,7 @@ def explained() -> dict[str, tuple[Path, set[str]]]:
     """The SQLSTATEs that the pages about errors are about: each with its page, and the codes of the runner for it."""
     found = {}
     for page in sorted(TROUBLESHOOTING.glob("*.md")):
-        for state, rest in EXPLAINED.findall(section(page)) if page != OVERVIEW else ():
+        for state, rest in EXPLAINED.findall(text_of(page)) if page != OVERVIEW else ():
             found[state] = (page, set(CODE.findall(rest)))
     return found
 

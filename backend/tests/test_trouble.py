@@ -132,6 +132,26 @@ async def wrong_password(place: Place) -> None:
 
 
 @case
+async def address_not_allowed(place: Place) -> None:
+    (place.directory / "001_create_plants.py").touch()
+    with throwaway() as server:
+        conn = await asyncpg.connect(server.url())
+        await conn.execute("CREATE ROLE gardener LOGIN")
+        access = Path(server.environment[MARKER]) / "postgres" / "pg_hba.conf"
+        access.write_text(f"local all gardener reject\n{access.read_text()}")
+        await conn.execute("SELECT pg_reload_conf()")
+        await conn.close()
+        text = ""
+        async with asyncio.timeout(PATIENCE):
+            while not text:  # until the server has read the file
+                with contextlib.suppress(errors.HistoryError):
+                    url = server.url().replace("plantops@", "gardener:hush@")
+                    text = await place.fails(errors.DatabaseUnavailableError, url)
+    assert "the server lets nobody in with this user, database, address and sslmode, whatever the password.\n" in text
+    assert "hush" not in text
+
+
+@case
 async def database_missing(place: Place) -> None:
     (place.directory / "001_create_plants.py").touch()
     text = await place.fails(

@@ -81,6 +81,9 @@ STATED: Mapping[str, Iterable[tuple[str, str]]] = {
         *(("contributing/publish.md", figure) for figure in ("23", "2026", "0.0.73")),
         *(("contributing/decisions.md", "1.6"), ("how-to/use-pgbouncer.md", "1.21")),
     ),
+    "the runner's own limits, which other pages show": (
+        *(("how-to/add-a-column.md", figure) for figure in ("500", "twelve")),
+    ),
     "shown in seconds": (
         *((f"explanation/{page}.md", "25") for page in ("how-a-start-up-migrates", "limits")),
         ("contributing/decisions.md", "25"),

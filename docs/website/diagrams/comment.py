@@ -32,6 +32,8 @@ FROM_ROWS: dict[str, tuple[str, Callable[[Rows], Drawing], Callable[[Rows], str]
     "tables": (entities.TITLE, entities.draw, entities.description),
     "growth": (growth.TITLE, growth.draw, growth.description),
 }
+# Drawn once more for narrow screens; the style sheet shows one of the two.
+NARROW: dict[str, Callable[[Rows], Drawing]] = {"tables": entities.draw_narrow}
 FROM_LINES: dict[str, tuple[Callable[[Sequence[str]], Drawing], Callable[[Sequence[str]], str]]] = {
     "sequence": (sequence.draw, sequence.description),
     "timeline": (timeline.draw, timeline.description),
@@ -77,7 +79,11 @@ def diagram(comment: re.Match[str], page: str, name: str) -> str:
     if kind in FROM_ROWS:
         title, draw, description = FROM_ROWS[kind]
         rows = _printed_by(unescape(comment["block"]), page)
-        return draw(rows).svg(name, title, description(rows))
+        wide = draw(rows).svg(name, title, description(rows))
+        if kind not in NARROW:
+            return wide
+        narrow = NARROW[kind](rows).svg(f"{name}-narrow", title, description(rows))
+        return f'<div class="diagram--wide">{wide}</div><div class="diagram--narrow">{narrow}</div>'
     if kind in FROM_LINES and lines:
         draw_lines, describe_lines = FROM_LINES[kind]
         return draw_lines(lines[1:]).svg(name, lines[0], describe_lines(lines[1:]))

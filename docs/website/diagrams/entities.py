@@ -14,6 +14,7 @@ TITLE = "The tables, their columns and their foreign keys"
 PADDING = 8.0
 HEAD = 24.0
 GAP = 24.0
+NARROW = 310.0
 # The room between two columns of tables: what it is without a line in it, and what each line adds.
 GUTTER, TRACK = 32.0, 6.0
 SIGNS = {"primary": "●", "unique": "○"}  # filled and hollow: no other key has the sign of the primary one
@@ -96,6 +97,21 @@ def draw(rows: Sequence[Row]) -> Drawing:
     for table in tables.values():
         _draw_table(drawing, table)
     _draw_legend(drawing)
+    return drawing
+
+
+def draw_narrow(rows: Sequence[Row]) -> Drawing:
+    """Draw the tables below each other, for a narrow screen; words say what refers to what."""
+    drawing = Drawing()
+    y = 0.0
+    for table in tables_of(rows).values():
+        table.columns = [
+            column._replace(type=f"→ {column.refers_to[0]}" if column.refers_to else column.type)
+            for column in table.columns
+        ]
+        table.y, table.width = y, NARROW
+        _draw_table(drawing, table)
+        y += table.height + GAP / 2
     return drawing
 
 

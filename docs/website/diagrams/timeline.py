@@ -3,7 +3,7 @@
     report: has ACCESS SHARE 0-5
     migration: waits for ACCESS EXCLUSIVE 1-5, has it 5-6
 
-The numbers are times, in a unit that does not matter. What begins with "waits" is drawn as waiting.
+The numbers are times in seconds. What begins with "waits" is drawn as waiting.
 """
 
 from __future__ import annotations
@@ -69,14 +69,15 @@ def draw(lines: Sequence[str]) -> Drawing:
             drawing.box(left + unit * span.start, y, unit * (span.end - span.start), HEIGHT, kind)
             drawing.words(left + unit * span.start + PADDING, y + HEIGHT - 9, span.text)
     drawing.line([(left, bottom + 8), (left + unit * times[-1], bottom + 8)], "message", arrow=True)
-    drawing.words(left, bottom + 26, "time")
+    for time in times:
+        drawing.words(left + unit * time, bottom + 26, f"{time} s", "type", "middle")
     return drawing
 
 
 def description(lines: Sequence[str]) -> str:
     """What the timeline says, in words."""
     said = (
-        f"{name} {'; then it '.join(f'{span.text} from {span.start} to {span.end}' for span in lane)}."
+        f"{name} {'; then it '.join(f'{span.text} from second {span.start} to second {span.end}' for span in lane)}."
         for name, lane in read(lines).items()
     )
     return " ".join(said)

@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 from markdown import Markdown
 
 from website.digest import block_key
+from website.marks import report
 from website.marks.block import Blocks
 from website.marks.mark import mark
 
@@ -35,6 +36,8 @@ def format_block(
     """Highlight a block as SuperFences does, and put it into a cell with its mark; SuperFences calls this."""
     fences: Any = md.preprocessors["fenced_code_block"]
     code: str = fences.highlight(src=source, language=language, options=options, md=md, **keywords)
+    if language == "console" and report.COMMAND in source:
+        code = report.color(code)
     blocks = blocks_of(md)
     entry = blocks.take(language, source)
     below = mark(entry, stale=bool(blocks.staleness))

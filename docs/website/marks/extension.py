@@ -12,11 +12,13 @@ Two settings in mkdocs.yml belong together: the extension, and the formatter of 
 from __future__ import annotations
 
 from typing import Any
+from xml.etree.ElementTree import Element
 
 from markdown import Markdown
 from markdown.extensions import Extension
 from markdown.postprocessors import Postprocessor
 from markdown.preprocessors import Preprocessor
+from markdown.treeprocessors import Treeprocessor
 
 from website import proof
 from website.marks import cell, head, totals
@@ -39,6 +41,7 @@ class Marks(Extension):
         md.preprocessors.register(_Start(md, live=self.getConfig("live")), NAME, 900)
         # After the blocks have been put back into the page, which has the priority 30.
         md.postprocessors.register(_Finish(md), NAME, 5)
+        md.treeprocessors.register(_Head(md), NAME, 0)
 
 
 class _Start(Preprocessor):
@@ -53,11 +56,27 @@ class _Start(Preprocessor):
         return lines
 
 
+class _Head(Treeprocessor):
+    """Adds to a page the line at its head and what keeps it from being published: its blocks have been read by now."""
+
+    def run(self, root: Element) -> None:
+        blocks = cell.blocks_of(self.md)
+        title = root.find("h1")
+        if title is not None:
+            self._add(root, list(root).index(title) + 1, head.line(blocks))
+        # A page that is being served is about to be proven.
+        self._add(root, len(root), "" if blocks.live else blocks.refusals())
+
+    def _add(self, root: Element, place: int, html: str) -> None:
+        if html:
+            paragraph = Element("p")
+            paragraph.text = self.md.htmlStash.store(html)
+            root.insert(place, paragraph)
+
+
 class _Finish(Postprocessor):
-    """Completes a page whose blocks have been rendered."""
+    """Completes the cells and the totals of a page. The headings pass here once more, each alone."""
 
     def run(self, text: str) -> str:
         blocks = cell.blocks_of(self.md)
-        page = blocks.page.name
-        text = totals.replace(cell.join(text), blocks.proof, page)
-        return head.put_into(text, blocks)
+        return totals.replace(cell.join(text), blocks.proof, blocks.page.name)

@@ -8,16 +8,6 @@ from website.marks.block import Blocks
 from website.proof import visible
 from website.versions import in_words, shared
 
-END_OF_TITLE = "</h1>"
-
-
-def put_into(html: str, blocks: Blocks) -> str:
-    """Return a rendered page with its line below the title, and with what keeps it from being published."""
-    title, end, rest = html.partition(END_OF_TITLE)
-    # A page that is being served is about to be proven.
-    refusals = "" if blocks.live else blocks.refusals()
-    return f"{title}{end}{line(blocks)}{rest}{refusals}" if end else html + refusals
-
 
 def line(blocks: Blocks) -> str:
     """Return the line as HTML; nothing for a page without a block that ran."""

@@ -10,7 +10,9 @@ from website.files.site import Site, first_sentence
 from website.pages import all_pages
 
 DESCRIPTION = re.compile(r'<meta name="?description"? content=(?:"[^"]*"|[^ >]*)/?>')
+# What the theme's templates leave to be filled in.
 REVISED = "<!-- revised -->"
+MARKDOWN = 'href="page.md"'
 # mkdocstrings' own style sheet: what the pages need of it is in the handbook's.
 STYLE = "assets/_mkdocstrings.css"
 STYLE_LINK = re.compile(rf'<link rel="?stylesheet"? href="?[^">]*{re.escape(STYLE)}"?>')
@@ -28,6 +30,7 @@ def complete(site: Site) -> dict[str, str]:
         html = path.read_text(encoding="utf-8")
         found[page] = first_sentence(html)
         html = _described(html, found[page])
+        html = html.replace(MARKDOWN, f'href="{page.rpartition("/")[2]}"')
         html = html.replace(REVISED, _revised(dates.get(page, "")), 1)
         html = STYLE_LINK.sub("", html)
         html = SIGNATURE.sub(lambda signature: LINE.sub("<span>", signature[0]), html)

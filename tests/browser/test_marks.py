@@ -1,4 +1,4 @@
-"""The marks below the blocks can be seen and read out, and stay with their blocks on paper."""
+"""The marks of the blocks are quiet, can be seen, reached and read out, and stay with their blocks on paper."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 # A page with a file, a session, output of its own and output to open.
 PAGE = "development.html"
-MARKS = "article .proof"
+CELLS = "article .cell"
 
 
 @pytest.fixture
@@ -16,32 +16,44 @@ def marked(page: Page, address: str) -> Page:
     return page
 
 
-def test_each_block_has_a_mark_that_can_be_seen(marked: Page) -> None:
-    blocks = marked.locator("article .highlight:not(details *)")
-    marks = marked.locator(MARKS)
-    assert marks.count() == blocks.count() > 20
-    for mark in marks.all():
-        box = mark.bounding_box()
+def test_each_cell_has_one_mark_that_can_be_seen(marked: Page) -> None:
+    cells = marked.locator(f"{CELLS}:not(details *)")
+    assert cells.count() > 20
+    for cell in cells.all():
+        marks = cell.locator(".mark, .note")
+        assert marks.count() == 1
+        box = marks.bounding_box()
         assert box is not None
-        assert box["height"] > 8
+        assert box["height"] >= 24
 
 
-def test_a_mark_is_read_out_as_words(marked: Page) -> None:
-    """Its sign is for the eye alone; the sentence says the same."""
-    marks = marked.locator("article")
-    snapshot = marks.aria_snapshot()
-    for words in ("Ran on PostgreSQL", "Written as shown, for the blocks below", "Printed by the block above"):
-        assert words in snapshot
-    for sign in ("✓", "○", "✗", "\N{EN DASH}"):
-        assert f"{sign} Ran" not in snapshot
-        assert f"{sign} Printed" not in snapshot
-    content = "mark => getComputedStyle(mark, '::before').content"
-    assert marked.locator(f"p{MARKS.removeprefix('article ')}--passed").first.evaluate(content) == '"✓" / ""'
+def test_a_mark_tells_its_words_to_the_pointer_the_keyboard_and_a_screen_reader(marked: Page) -> None:
+    mark = marked.get_by_role("img", name="Ran on PostgreSQL").first
+    words = "mark => getComputedStyle(mark, '::after').visibility"
+    marked.mouse.move(0, 0)
+    assert mark.evaluate(words) == "hidden"
+    mark.hover()
+    assert mark.evaluate(words) == "visible"
+    marked.mouse.move(0, 0)
+    mark.focus()
+    assert mark.evaluate(words) == "visible"
+    assert mark.evaluate("mark => getComputedStyle(mark, '::before').content") == '"✓" / ""'
+    snapshot = marked.locator("article").aria_snapshot()
+    for told in ("Ran on PostgreSQL", "Written as shown, for the blocks below", "Tested on PostgreSQL"):
+        assert told in snapshot
+
+
+def test_no_line_of_a_block_is_under_the_button_that_copies_it(marked: Page) -> None:
+    for cell in marked.locator(f"{CELLS}:has(.md-code__nav):not(details *)").all()[:8]:
+        button, code = cell.locator(".md-code__nav").first.bounding_box(), cell.locator("code").first.bounding_box()
+        assert button is not None
+        assert code is not None
+        assert button["y"] + button["height"] <= code["y"] + 12
 
 
 def test_output_that_the_page_does_not_show_opens_below_its_block(marked: Page, address: str) -> None:
     marked.goto(address + "how-to/choose-a-safe-way.html")
-    mark = marked.locator("details.proof").first
+    mark = marked.locator("details.printed").first
     expect(mark.locator("pre")).to_be_hidden()
     mark.locator("summary").focus()
     marked.keyboard.press("Enter")
@@ -49,8 +61,21 @@ def test_output_that_the_page_does_not_show_opens_below_its_block(marked: Page, 
 
 
 def test_a_block_that_does_not_run_says_why(page: Page, address: str) -> None:
-    page.goto(address)
-    expect(page.get_by_text("Not run: it runs these very pages")).to_be_visible()
+    page.goto(f"{address}verification.html")
+    link = page.locator("h2#what-did-not-run ~ * tbody a").first
+    link.click()
+    expect(page.locator(".note--not-run").first).to_contain_text("Not run: ")
+
+
+def test_a_table_is_filtered_by_words_and_by_who_waits(page: Page, address: str) -> None:
+    page.goto(f"{address}how-to/choose-a-safe-way.html")
+    rows = page.locator("[data-filter] tbody tr:visible")
+    everything = rows.count()
+    page.get_by_label("Who waits").select_option("nobody")
+    assert 0 < rows.count() < everything
+    page.get_by_label("Filter", exact=True).fill("index CONCURRENTLY")
+    expect(rows).to_have_count(1)
+    expect(page.get_by_role("status")).to_contain_text(f"1 of {everything} changes")
 
 
 def test_on_paper_there_are_the_page_and_its_marks_alone(marked: Page) -> None:
@@ -60,7 +85,7 @@ def test_on_paper_there_are_the_page_and_its_marks_alone(marked: Page) -> None:
             expect(each).to_be_hidden()
     for button in marked.get_by_role("button", name="Copy to clipboard").all():
         expect(button).to_be_hidden()
-    assert marked.locator(MARKS).first.evaluate("mark => getComputedStyle(mark).color") == "rgb(0, 0, 0)"
+    assert marked.locator(f"{CELLS} .mark").first.evaluate("mark => getComputedStyle(mark).color") == "rgb(0, 0, 0)"
     # A line that is wider than the paper goes on below; it is not cut off.
     cut = "blocks => blocks.filter((block) => block.scrollWidth > block.clientWidth + 1).length"
     marked.set_viewport_size({"width": 680, "height": 900})
@@ -68,9 +93,6 @@ def test_on_paper_there_are_the_page_and_its_marks_alone(marked: Page) -> None:
     assert marked.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_on_paper_a_mark_stays_with_its_block(marked: Page) -> None:
+def test_on_paper_a_cell_is_not_torn(marked: Page) -> None:
     marked.emulate_media(media="print")
-    rules = "(element, names) => names.map((name) => getComputedStyle(element)[name])"
-    block = marked.locator("article .highlight:has(+ .proof)").first
-    assert block.evaluate(rules, ["breakInside", "breakAfter"]) == ["avoid", "avoid"]
-    assert marked.locator(MARKS).first.evaluate(rules, ["breakBefore"]) == ["avoid"]
+    assert marked.locator(CELLS).first.evaluate("cell => getComputedStyle(cell).breakInside") == "avoid"

@@ -150,12 +150,22 @@ def test_a_sequence_is_drawn_and_told() -> None:
 
 def test_a_timeline_is_drawn_and_told() -> None:
     drawing = timeline.draw(QUEUED)
-    assert words(drawing) == ["report", "has ACCESS SHARE", "migration", "waits for ACCESS EXCLUSIVE", "has it", "time"]
+    assert words(drawing) == [
+        "report",
+        "has ACCESS SHARE",
+        "migration",
+        "waits for ACCESS EXCLUSIVE",
+        "has it",
+        "0 s",
+        "1 s",
+        "5 s",
+        "6 s",
+    ]
     classes = [element.get("class") for element in element_of(drawing).iter(f"{SVG}rect")]
     assert classes == ["held", "waiting", "held"]
     assert timeline.description(QUEUED) == (
-        "report has ACCESS SHARE from 0 to 5. "
-        "migration waits for ACCESS EXCLUSIVE from 1 to 5; then it has it from 5 to 6."
+        "report has ACCESS SHARE from second 0 to second 5. "
+        "migration waits for ACCESS EXCLUSIVE from second 1 to second 5; then it has it from second 5 to second 6."
     )
 
 

@@ -7,9 +7,11 @@ import re
 COMMAND = "rehearse"
 # The words of the report, as src.db.rehearsal.color colors them. The first that fits wins.
 WORDS = re.compile(
-    r"(?P<hot>\bACCESS EXCLUSIVE\b|\bblocks reads and writes\b|\b(?:while it )?rewrit\w+\b)"
+    r"(?P<plain>^  [a-z]+(?= |$))"
+    r"|(?P<hot>\bACCESS EXCLUSIVE\b|\bblocks reads and writes\b|\b(?:while it )?rewrit\w+\b)"
     r"|(?P<warm>(?<!UPDATE )\b(?:SHARE ROW )?EXCLUSIVE\b(?= on |  )|\bblocks writes\b)"
-    r"|(?P<cool>\bblocks other DDL only\b|\bfor a moment\b)"
+    r"|(?P<cool>\bblocks other DDL only\b|\bfor a moment\b)",
+    re.MULTILINE,
 )
 # What a session prints, as Pygments marks it.
 PRINTED = re.compile(r'(<span class="go">)(.*?)(</span>)', re.DOTALL)
@@ -21,4 +23,4 @@ def color(html: str) -> str:
 
 
 def _colored(word: re.Match[str]) -> str:
-    return f'<b class="{word.lastgroup}">{word[0]}</b>'
+    return word[0] if word["plain"] else f'<b class="{word.lastgroup}">{word[0]}</b>'

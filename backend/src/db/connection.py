@@ -180,6 +180,7 @@ async def connect(
     application_name: str = "plantops-migrations",
     statement_cache_size: int = 100,
     limit: float | None = None,
+    connection_class: type[asyncpg.Connection[asyncpg.Record]] = asyncpg.Connection,
 ) -> asyncpg.Connection[asyncpg.Record]:
     """Open one connection, for migrations.
 
@@ -188,6 +189,7 @@ async def connect(
         application_name: how the connection shows in ``pg_stat_activity``.
         statement_cache_size: how many prepared statements asyncpg keeps.
         limit: the most seconds that connecting may take; None for ``CONNECT_TIMEOUT`` or the URL's connect_timeout.
+        connection_class: the class of what is returned.
 
     Raises:
         DatabaseUnavailableError: with the reason and a remedy, and never the password.
@@ -198,6 +200,7 @@ async def connect(
                 url.for_asyncpg(database_url),
                 timeout=seconds,
                 statement_cache_size=statement_cache_size,
+                connection_class=connection_class,
                 # The one start-up parameter of these that PgBouncer knows; everything else is SET later.
                 server_settings={"application_name": application_name},
             )

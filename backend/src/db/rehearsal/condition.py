@@ -51,6 +51,8 @@ def _lock(mode: str) -> Condition:
         for lock in report.locks:
             if is_at_least(lock, mode):
                 yield f"{lock.mode} lock on {lock.name}"
+        if report.gap is not None:
+            yield f"locks that are not seen: {report.gap}"
 
     return met
 

@@ -5,49 +5,73 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from ..runner.retries import LOCK_TIMEOUT
-from ..server import ServerError, binary, throwaway
+from ..program import client
+from ..runner.session import LOCK_TIMEOUT
+from ..server import USER, ServerError, binary, throwaway
 from ..url import for_libpq
+from .content import fill
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator
+
+    import asyncpg
+
+_ROLES = """
+    SELECT coalesce(string_agg(format('CREATE ROLE %I SUPERUSER;', rolname), ' '), '') FROM pg_roles
+    WHERE rolname !~ '^pg_' AND rolname <> $1
+"""
 
 
 class CopyError(Exception):
     """The schema cannot be copied; the text says why."""
 
 
-@contextlib.contextmanager
-def schema_copy(database_url: str, pg_dump: str) -> Iterator[str]:
-    """Start a throw-away server with a copy of a database's schema, and give the URL of the copy.
+class Copy(NamedTuple):
+    """A copy of a schema.
 
-    The copy belongs to one role, and nobody is granted anything in it. It is gone when the context ends.
+    Attributes:
+        url: where it is.
+        notes: how it differs from the database.
+    """
+
+    url: str
+    notes: list[str]
+
+
+@contextlib.asynccontextmanager
+async def schema_copy(conn: asyncpg.Connection[asyncpg.Record], database_url: str) -> AsyncIterator[Copy]:
+    """Start a throw-away server with a copy of a database's schema, its settings and its materialized views.
+
+    The copy belongs to one role. The others are there too, and may do anything. It is gone when the context ends.
 
     Arguments:
+        conn: a session of the database.
         database_url: what to copy.
-        pg_dump: the program that reads it.
 
     Raises:
         CopyError: PostgreSQL's programs are not installed, or the schema cannot be read or made anew.
     """
     url, password = for_libpq(database_url)
     try:
+        binary("postgres")  # whatever pg_dump there is: a copy needs a server of its own
+        pg_dump = await client("pg_dump", database_url, at_least=conn.get_server_version().major)
         dump = _run(
             [
                 pg_dump,
-                *("--schema-only", "--no-owner", "--no-privileges", f"--lock-wait-timeout={LOCK_TIMEOUT}"),
-                *("--dbname", url),
+                *("--schema-only", "--no-owner", "--no-privileges", "--no-tablespaces"),
+                *(f"--lock-wait-timeout={LOCK_TIMEOUT}", "--dbname", url),
             ],
             password,
         )
+        roles = await conn.fetchval(_ROLES, USER)
         with throwaway() as server:
             copy = server.url()
             psql = [str(binary("psql")), "--no-psqlrc", "--set", "ON_ERROR_STOP=1", "--dbname", copy]
             # What psql reads is counted before it ends: otherwise it may be counted while a migration runs.
-            _run(psql, server.environment, f"{dump}\nSELECT pg_stat_force_next_flush();\n")
-            yield copy
+            _run(psql, server.environment, f"{roles}\n{dump}\nSELECT pg_stat_force_next_flush();\n")
+            yield Copy(copy, await fill(conn, copy))
     except ServerError as error:
         raise CopyError(str(error)) from error
 

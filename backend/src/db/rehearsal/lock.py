@@ -26,10 +26,11 @@ MODES = (
 _BLOCKS_WRITES = MODES.index("SHARE")
 _BLOCKS_READS = MODES.index("ACCESS EXCLUSIVE")
 
-# Those that are waited for count too: they are what a migration outside a transaction is watched for.
+# Those that are waited for count too: they are what a migration outside a transaction is watched for. SIReadLock is no
+# lock that anybody waits for.
 _LOCKS = """
     SELECT relation, mode FROM pg_locks
-    WHERE pid = $1 AND locktype = 'relation'
+    WHERE pid = $1 AND locktype = 'relation' AND mode <> 'SIReadLock'
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 

@@ -32,6 +32,7 @@ class MigrationReport:
         on_copy: why it ran on a copy of the schema instead of the database; None where it did not.
         seconds: how long its ``up`` took; None on a copy, whose tables are empty.
         locks: the locks that it took on what was there before it, the strongest first.
+        gap: why some of its locks may be missing; None where none is.
         rewrites: the tables and indexes that have a new file.
         scans: the tables that it read from the beginning.
         changes: how the schema differs afterwards.
@@ -48,6 +49,7 @@ class MigrationReport:
     on_copy: str | None = None
     seconds: float | None = None
     locks: list[Lock] = field(default_factory=list)
+    gap: str | None = None
     rewrites: list[Rewrite] = field(default_factory=list)
     scans: list[Scan] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
@@ -143,6 +145,7 @@ def _migration(report: MigrationReport) -> dict[str, Any]:
             }
             for lock in report.locks
         ],
+        "locks_gap": report.gap,
         "rewrites": [rewrite._asdict() for rewrite in report.rewrites],
         "scans": [scan._asdict() for scan in report.scans],
         "schema": [change._asdict() for change in report.changes],

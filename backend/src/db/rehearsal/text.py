@@ -48,7 +48,7 @@ def _migration(report: MigrationReport) -> Iterator[str]:
         yield from _section("failed", str(report.error).split("\n"))
     else:
         yield from _section("holds", _wrapped(report.holds))
-        yield from _section("locks", _table(map(_lock, report.locks)) or ["none"])
+        yield from _section("locks", _locks(report))
         yield from _section("rewrites", _table((r.name, r.kind, r.how) for r in report.rewrites) or ["none"])
         yield from _section("scans", _table(map(_scan, report.scans)) or ["none"])
         yield from _section("schema", _changes(report.changes) or ["no difference"])
@@ -62,6 +62,11 @@ def _section(label: str, lines: Iterable[str]) -> Iterator[str]:
     for line in lines:
         yield f"  {label:<{_LABEL - 2}}{line}".rstrip()
         label = ""
+
+
+def _locks(report: MigrationReport) -> list[str]:
+    lines = _table(map(_lock, report.locks)) or ["none"]
+    return lines if report.gap is None else [*lines, *_wrapped(f"and perhaps others: {report.gap}")]
 
 
 def _lock(lock: Lock) -> Sequence[str]:

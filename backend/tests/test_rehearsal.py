@@ -348,7 +348,7 @@ def test_what_is_no_table_has_its_kind(garden: Rehearse, write: Write) -> None:
     ("sql", "holds"),
     [
         ("REINDEX INDEX plants_pkey", "ACCESS EXCLUSIVE on index plants_pkey, while it rebuilds plants_pkey"),
-        ("SELECT FROM plants, pots", "ACCESS SHARE on plants and pots, while it reads plants and pots"),
+        ("TABLE pots; TABLE plants", "ACCESS SHARE on plants and pots, while it reads plants and pots"),
         (
             "SET LOCAL enable_seqscan = off; DELETE FROM plants WHERE id = 1",
             "ROW EXCLUSIVE on plants, while it changes 1 row",

@@ -16,9 +16,6 @@ MARKDOWN = 'href="page.md"'
 # mkdocstrings' own style sheet: what the pages need of it is in the handbook's.
 STYLE = "assets/_mkdocstrings.css"
 STYLE_LINK = re.compile(rf'<link rel="?stylesheet"? href="?[^">]*{re.escape(STYLE)}"?>')
-SIGNATURE = re.compile(r'<div class="language-python doc-signature highlight">.*?</div>', re.DOTALL)
-# The lines of every signature are numbered alike, and like those of the page's first block.
-LINE = re.compile(r'<span id="__span-[\d-]+"><a id="__codelineno-[^>]*></a>')
 
 
 def complete(site: Site) -> dict[str, str]:
@@ -33,7 +30,6 @@ def complete(site: Site) -> dict[str, str]:
         html = html.replace(MARKDOWN, f'href="{page.rpartition("/")[2]}"')
         html = html.replace(REVISED, _revised(dates.get(page, "")), 1)
         html = STYLE_LINK.sub("", html)
-        html = SIGNATURE.sub(lambda signature: LINE.sub("<span>", signature[0]), html)
         path.write_text(html, encoding="utf-8")
     (site.directory / STYLE).unlink(missing_ok=True)
     return found

@@ -127,7 +127,8 @@ async def test_what_asyncpg_cannot_make_out_is_the_end_of_the_connection(
     assert "(InternalClientError: got result for unknown protocol state 3)" in text
 
 
-async def test_a_server_that_starts_up(tmp_path: Path) -> None:
+async def test_a_server_that_starts_up(write: Callable[[str, str], Path], tmp_path: Path) -> None:
+    write("007_x.py", "SELECT 1")
     fields = b"SFATAL\0VFATAL\0C57P03\0Mthe database system is starting up\0\0"
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -142,7 +143,10 @@ async def test_a_server_that_starts_up(tmp_path: Path) -> None:
     assert "the server is starting up or shutting down.\nTry again when it is ready.\n" in text
 
 
-async def test_any_other_refusal_is_told_in_the_servers_words(migrated_url: str, tmp_path: Path) -> None:
+async def test_any_other_refusal_is_told_in_the_servers_words(
+    migrated_url: str, write: Callable[[str, str], Path], tmp_path: Path
+) -> None:
+    write("007_x.py", "SELECT 1")
     url = urlunsplit(urlsplit(migrated_url)._replace(path="/template0"))
     text = await failure(url, tmp_path, errors.DatabaseUnavailableError)
     assert 'database "template0" is not currently accepting connections' in text

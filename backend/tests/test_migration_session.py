@@ -6,19 +6,18 @@ PgBouncer itself is in test_trouble.py, where it is installed.
 from __future__ import annotations
 
 import asyncio
-import itertools
 from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
 
-from src.db import connection, migration_runner
+from src.db import connection
 from src.db.commands.command_line import Refusal
 from src.db.connection import connect, is_pooled
 from src.db.errors import LockTimeoutError, MigrationSqlError
 from src.db.migration_runner import apply_migration, get_applied_migrations, run_migrations
 from src.db.rehearsal import execution
-from src.db.runner import lock, retries
+from src.db.runner import lock, retries, session
 from src.db.runner.lock import LOCK_KEY
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def pooled(monkeypatch: pytest.MonkeyPatch) -> None:
     async def yes(_: object) -> bool:
         return True
 
-    for module in (migration_runner, connection, execution):
+    for module in (connection, session, execution):
         monkeypatch.setattr(module, "is_pooled", yes)
 
 
@@ -94,40 +93,6 @@ async def test_it_waits_for_a_runner_without_a_pooler(
     assert not running.done()
     await holder.close()
     assert await asyncio.wait_for(running, PATIENCE) == ["001"]
-
-
-@pytest.mark.usefixtures("reported_soon")
-@pytest.mark.parametrize("second", list(itertools.product(["transactional", "outside"], ["recorded", "pending"])))
-async def test_it_waits_for_a_runner_that_comes_between_two_migrations(
-    database_url: str,
-    write: Callable[[str, str], Path],
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
-    second: tuple[str, str],
-) -> None:
-    asked = "SELECT FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND NOT granted"
-    waiting = f"WHILE NOT EXISTS ({asked} AND datname = current_database()) LOOP PERFORM pg_sleep(0.01); END LOOP"
-    write("001_x.py", f"DO $$ BEGIN {waiting}; END $$")
-    write(
-        "002_y.py",
-        f"transactional = {'transactional' in second}\n\nasync def up(conn):\n    await conn.execute('SELECT 1')\n",
-    )
-    write("003_z.py", "SELECT 1")
-    other = await asyncpg.connect(database_url)
-    running = asyncio.create_task(run_migrations(database_url, directory=tmp_path))
-    async with asyncio.timeout(PATIENCE):
-        asleep = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
-        while not await other.fetchval(asleep):  # noqa: ASYNC110 - a session of the server has no event
-            await asyncio.sleep(0.01)
-        # In the queue of the lock, it has it as soon as 001 is committed.
-        await other.execute(f"SELECT pg_advisory_lock({LOCK_KEY})")
-        while "waiting for the migration lock" not in caplog.text:  # noqa: ASYNC110 - a log has no event
-            await asyncio.sleep(0.02)
-        assert await get_applied_migrations(other) == ["001"]
-        if "recorded" in second:
-            await other.execute("INSERT INTO schema_migrations (version) VALUES ('002')")
-        await other.close()
-        assert await running == (["001", "003"] if "recorded" in second else ["001", "002", "003"])
 
 
 async def test_it_sees_who_is_in_its_way(

@@ -238,7 +238,7 @@ async def is_pooled(conn: asyncpg.Connection[asyncpg.Record]) -> bool:
     A pooler gives its clients process numbers of its own. This asks without a prepared statement: in its transaction
     mode a pooler may send each half of one to another session.
     """
-    return await conn.execute(f"SELECT WHERE pg_backend_pid() = {conn.get_server_pid()}") != "SELECT 1"
+    return await conn.execute(f"SELECT WHERE pg_backend_pid() = {conn.get_server_pid()}") == "SELECT 0"
 
 
 async def create_pool(database_url: Callable[[], str] | str, **options: Any) -> asyncpg.Pool[asyncpg.Record]:

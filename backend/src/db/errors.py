@@ -19,9 +19,12 @@ class MigrationError(Exception):
         message: what happened and what to do, one or more lines.
         file: the migration file concerned, if there is one.
         line: the line in that file, counted from 1, if it is known.
+
+    ``undone`` tells whether nothing of a migration is kept, so that another try does no harm.
     """
 
     code: ClassVar[str] = "PM00"
+    undone = False
 
     def __init__(self, message: str, *, file: Path | None = None, line: int | None = None) -> None:
         super().__init__(message)

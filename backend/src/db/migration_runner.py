@@ -6,27 +6,29 @@ one transaction. A file that sets ``transactional = False`` runs outside a trans
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import asyncpg
+import asyncpg  # noqa: F401 - a test of one's own may patch what connects: src.db.migration_runner.asyncpg.connect
 
-from .connection import connect, is_pooled
-from .runner.files import MIGRATIONS_DIRECTORY, get_migration_files, loaded, refuse_empty, version_order
+from .runner.application import apply
+from .runner.files import MIGRATIONS_DIRECTORY, get_migration_files, loaded, refuse_empty
 from .runner.history import (
+    announced,
     ensure_migrations_table,
     get_applied_migrations,
-    history,
+    has_migrations_table,
     mark_migration_applied,
     pending,
+    refuse_untrusted_history,
+    warn_of_unknown,
 )
+from .runner.lock import one_runner
+from .runner.retries import with_retries
+from .runner.session import connected, one_session
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from .connection import Connection
 
 __all__ = [
@@ -38,32 +40,6 @@ __all__ = [
     "mark_migration_applied",
     "run_migrations",
 ]
-
-logger = logging.getLogger(__name__)
-
-# What applies a migration, and what explains a failure, are imported where they are needed: most starts have nothing to
-# apply, and these modules are the larger part of the runner.
-
-
-async def apply_migration(conn: Connection, version: str, filepath: Path) -> None:
-    """Load a migration, run its ``up(conn)`` and record its version.
-
-    Both happen in one transaction: the one that the connection is already in, or else a new one. A migration with
-    ``transactional = False`` is run as the connection is, without the connection's ``lock_timeout``, and recorded only
-    if it leaves no invalid index.
-
-    Arguments:
-        conn: an asyncpg connection, or anything that behaves like one.
-        version: the text to record.
-        filepath: the migration file.
-
-    Raises:
-        MigrationError: one of its subclasses says what is wrong, in which file, and what to do.
-    """
-    from .runner.application import apply  # noqa: PLC0415 - see above
-
-    with loaded(filepath) as migration:
-        await apply(conn, version, migration)
 
 
 async def run_migrations(database_url: str, *, directory: str | os.PathLike[str] = MIGRATIONS_DIRECTORY) -> list[str]:
@@ -83,37 +59,44 @@ async def run_migrations(database_url: str, *, directory: str | os.PathLike[str]
         MigrationError: one of its subclasses says what is wrong, in which file, and what to do. Migrations before that
             file stay applied.
     """
+    done: list[str] = []
     files = get_migration_files(directory)
     refuse_empty(directory, files)
-    conn = await connect(database_url)
-    try:
-        pooled = await is_pooled(conn)
-        if pooled:
-            # A prepared statement that is kept has a name, and other clients of the pooler use the same names.
-            await conn.close()
-            conn = await connect(database_url, statement_cache_size=0)
-        async with conn.transaction() if pooled else contextlib.nullcontext():
-            applied = await history(conn)
+    async with connected(database_url) as conn:
+        async with one_session(conn):
+            applied = await get_applied_migrations(conn) if await has_migrations_table(conn) else None
         if applied is not None:
-            _warn_of_unknown(applied, files)
+            warn_of_unknown(applied, files)
             if not pending(applied, files):
-                return []
-        from .runner.retries import apply_pending, apply_pending_through_pooler  # noqa: PLC0415 - see above
+                return done
+        async with one_runner(conn) as working:
+            async with one_session(working):
+                await refuse_untrusted_history(working)
+                # Not where it is there already: that asks for a right on the schema, which the role may not have.
+                if applied is None:
+                    await ensure_migrations_table(working)
+                # Asked again: another runner may have applied them before this one got the lock.
+                applied = await get_applied_migrations(working)
+            for version, path in announced(pending(applied, files), applied):
+                await with_retries(apply_migration, working, version, path)
+                done.append(version)
+    return done
 
-        apply_all = apply_pending_through_pooler if pooled else apply_pending
-        return await apply_all(conn, database_url, files)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
-        from .runner.failures import database_failed  # noqa: PLC0415 - see above
 
-        raise database_failed(error, closed=conn.is_closed()) from error
-    finally:
-        await conn.close()
+async def apply_migration(conn: Connection, version: str, filepath: Path) -> None:
+    """Load a migration, run its ``up(conn)`` and record its version.
 
+    Both happen in one transaction: the one that the connection is already in, or else a new one. A migration with
+    ``transactional = False`` is run as the connection is, without the connection's ``lock_timeout``, and recorded only
+    if it leaves no invalid index.
 
-def _warn_of_unknown(applied: Sequence[str], files: Sequence[tuple[str, Path]]) -> None:
-    unknown = set(applied).difference(version for version, _ in files)
-    if unknown:
-        logger.warning(
-            "the database has had migrations that this code has no file for: %s; is the code older than the database?",
-            ", ".join(sorted(unknown, key=version_order)),
-        )
+    Arguments:
+        conn: an asyncpg connection, or anything that behaves like one.
+        version: the text to record.
+        filepath: the migration file.
+
+    Raises:
+        MigrationError: one of its subclasses says what is wrong, in which file, and what to do.
+    """
+    with loaded(filepath) as migration:
+        await apply(conn, version, migration)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..connection import CONNECTION_ERRORS, connect
+from ..connection import connect
 from ..runner.files import get_migration_files, refuse_empty, version_order
+from ..runner.session import explained
 from .interruption import run_until_signalled
 
 if TYPE_CHECKING:
@@ -48,14 +49,10 @@ async def _applied(database_url: str) -> dict[str, datetime | None]:
     conn = await connect(database_url, application_name="plantops-status", statement_cache_size=0)
     try:
         # In one transaction, because a pooler may give each its own connection to the server.
-        async with conn.transaction():
+        async with explained(conn), conn.transaction():
             if not await conn.fetchval(_EXISTS):
                 return {}
             return {row["version"]: row["applied_at"] for row in await conn.fetch(_HISTORY)}
-    except CONNECTION_ERRORS as error:
-        from ..runner.failures import database_failed  # noqa: PLC0415 - needed in trouble only
-
-        raise database_failed(error, closed=conn.is_closed()) from error
     finally:
         await conn.close()
 

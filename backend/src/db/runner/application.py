@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Awaitable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import asyncpg
-import asyncpg.pool
 
 from ..errors import MigrationError
 from . import failures as failure
+from .awaiting import settled
 from .history import mark_migration_applied
-from .session import Turn
+from .lock import keep_lock
+from .session import is_lost, is_session
+from .statements import Statements
 
 if TYPE_CHECKING:
     from ..connection import Connection
     from .files import Migration
-    from .session import Session
-
-T = TypeVar("T")
 
 logger = logging.getLogger("src.db.migration_runner")
 
@@ -35,93 +32,91 @@ _INVALID_INDEXES = """
 """
 
 
-async def apply(conn: Connection, version: str, migration: Migration, session: Session | None = None) -> Turn:
+async def apply(conn: Connection, version: str, migration: Migration) -> None:
     """Run a loaded migration and record it, as ``migration_runner.apply_migration`` describes.
 
+    Where the connection is a runner's ``Session``, what the migration changed of it is undone; any other is its
+    caller's, who looks after it.
+
     Arguments:
-        conn: the connection, outside a transaction where it has a session.
+        conn: the connection.
         version: the text to record.
         migration: the loaded file.
-        session: the runner's own session, which is left as it was; the caller of ``apply_migration`` looks after its.
-
-    Returns:
-        Whose turn it was: it was applied where it was ours.
 
     Raises:
         MigrationError: one of its subclasses says what is wrong, in which file, and what to do.
     """
-    joined = bool(await _settled(conn.is_in_transaction()))
+    joined = bool(await settled(conn.is_in_transaction()))
     try:
         if not migration.transactional:
-            await _apply_outside(conn, version, migration, session, joined=joined)
+            await _apply_outside(conn, version, migration, joined=joined)
         elif joined:
-            await _apply_inside(conn, version, migration, session)
+            await _apply_inside(conn, version, migration)
         else:
-            async with await _settled(conn.transaction()):
-                turn = await session.claim(conn, version) if session is not None else Turn.OURS
-                if turn is not Turn.OURS:
-                    return turn
-                await _apply_inside(conn, version, migration, session)
+            async with await settled(conn.transaction()):
+                if is_session(conn):
+                    await conn.prepare_transaction()
+                await _apply_inside(conn, version, migration)
     except MigrationError:
         raise
     except (Exception, SystemExit) as error:
-        if await _is_lost(conn, error):
+        if await is_lost(conn, error):
             raise failure.connection_lost(error, migration.path) from error
         raise failure.up_failed(migration, error) from error
-    return Turn.OURS
 
 
-async def _apply_inside(conn: Connection, version: str, migration: Migration, session: Session | None) -> None:
+async def _apply_inside(conn: Connection, version: str, migration: Migration) -> None:
     """Run ``up`` and record it in the transaction that the connection is in."""
-    # COMMIT AND CHAIN, and COMMIT and BEGIN together, show in nothing but the number of the transaction.
-    number = await _transaction_number(conn) if migration.may_end_transaction else None
-    with _Statements.of(conn, wanted=migration.may_catch) as statements:
-        try:
+    try:
+        async with Statements(conn) as sent:
             await migration.up(conn)
-        except (Exception, SystemExit) as error:
-            if statements.aborted_by is not None and isinstance(error, asyncpg.InFailedSQLTransactionError):
-                # Only the consequence: the cause is the error before it, which up has caught.
-                raise failure.error_swallowed(migration, statements.aborted_by) from error
-            if await _settled(conn.is_in_transaction()) or await _is_lost(conn, error):
-                raise
-            raise failure.transaction_ended(migration, error) from error
-    if not await _settled(conn.is_in_transaction()):
+    except (Exception, SystemExit) as error:
+        if sent.aborted_by is not None and isinstance(error, asyncpg.InFailedSQLTransactionError):
+            # Only the consequence: the cause is the error before it, which up has caught.
+            raise failure.error_swallowed(migration, sent.aborted_by) from error
+        if await is_lost(conn, error) or (await settled(conn.is_in_transaction()) and not sent.ends_transaction):
+            raise
+        raise failure.transaction_ended(migration, error) from error
+    # Of COMMIT AND CHAIN, and of COMMIT and BEGIN together, the connection shows nothing.
+    if sent.ends_transaction or not await settled(conn.is_in_transaction()):
         raise failure.transaction_ended(migration)
     try:
-        if number is not None and await _transaction_number(conn) != number:
-            raise failure.transaction_ended(migration)
-        if session is not None:
-            await session.restore(conn, migration)
+        await _tidy(conn, migration, sent)
         await _record(conn, version, migration)
     except asyncpg.InFailedSQLTransactionError as error:
-        raise failure.error_swallowed(migration, statements.aborted_by) from error
+        raise failure.error_swallowed(migration, sent.aborted_by) from error
 
 
-async def _apply_outside(
-    conn: Connection, version: str, migration: Migration, session: Session | None, *, joined: bool
-) -> None:
+async def _apply_outside(conn: Connection, version: str, migration: Migration, *, joined: bool) -> None:
     """Run ``up`` as the connection is, and record it if it left the database in order."""
-    old = {row["name"] for row in await _invalid_indexes(conn)}
-    with _Statements.of(conn, wanted=True) as statements:
-        try:
+    old = {row["name"]: row["relname"] for row in await _invalid_indexes(conn)}
+    if is_session(conn):
+        # CREATE INDEX CONCURRENTLY keeps nobody waiting while it waits; a time-out would leave an invalid index.
+        await conn.execute("SET lock_timeout = 0")
+    sent = Statements(conn, old.values())
+    try:
+        async with sent:
             await migration.up(conn)
-        except (Exception, SystemExit) as error:
-            if joined or await _is_lost(conn, error):
-                raise
-            if await _settled(conn.is_in_transaction()):
-                await conn.execute("ROLLBACK")
-            left = [row["name"] for row in await _invalid_indexes(conn) if row["name"] not in old]
-            raise failure.up_failed(migration, error, left) from error
-    if not joined and await _settled(conn.is_in_transaction()):
+    except (Exception, SystemExit) as error:
+        if joined or await is_lost(conn, error):
+            raise
+        if await settled(conn.is_in_transaction()):
+            await conn.execute("ROLLBACK")
+        left = [row["name"] for row in await _invalid_indexes(conn) if row["name"] not in old]
+        raise failure.up_failed(migration, error, left) from error
+    finally:
+        # A pooler hands the session to somebody else.
+        sent.may_change_session = True
+        if not joined and not await settled(conn.is_closed()) and not await settled(conn.is_in_transaction()):
+            await _tidy(conn, migration, sent)
+    if not joined and await settled(conn.is_in_transaction()):
         await conn.execute("ROLLBACK")
         raise failure.transaction_left_open(migration)
-    if session is not None:
-        await session.restore(conn, migration)
     invalid = await _invalid_indexes(conn)
     left = [row["name"] for row in invalid if row["name"] not in old]
     if left:
         raise failure.indexes_left(migration, left)
-    passed_over = [row["name"] for row in invalid if statements.mention(row["relname"])]
+    passed_over = [row["name"] for row in invalid if row["relname"] in sent.mentioned]
     if passed_over:
         raise failure.indexes_passed_over(migration, passed_over)
     if invalid:
@@ -130,13 +125,21 @@ async def _apply_outside(
             migration.path.name,
             ", ".join(row["name"] for row in invalid),
         )
-    async with await _settled(conn.transaction()):
+    async with await settled(conn.transaction()):
         await _record(conn, version, migration)
+
+
+async def _tidy(conn: Connection, migration: Migration, sent: Statements) -> None:
+    """Undo what a migration may have changed of a runner's session, and see that it has left the lock alone."""
+    if is_session(conn):
+        await conn.restore(sent)
+        if sent.may_change_session:
+            await keep_lock(conn, migration.path)
 
 
 async def _invalid_indexes(conn: Connection) -> list[asyncpg.Record]:
     # In a transaction, within which a pooler does not change the session.
-    async with await _settled(conn.transaction()):
+    async with await settled(conn.transaction()):
         return await conn.fetch(_INVALID_INDEXES)
 
 
@@ -145,54 +148,10 @@ async def _record(conn: Connection, version: str, migration: Migration) -> None:
         await mark_migration_applied(conn, version)
     except asyncpg.InFailedSQLTransactionError:
         raise
+    except MigrationError as error:
+        error.file = migration.path
+        raise
     except asyncpg.PostgresError as error:
-        explain = failure.connection_lost if failure.is_lost(error) else failure.history_failed
-        raise explain(error, migration.path) from error
-
-
-async def _transaction_number(conn: Connection) -> object:
-    return await conn.fetchval("SELECT pg_current_xact_id()::text")
-
-
-async def _is_lost(conn: Connection, error: BaseException) -> bool:
-    return failure.is_lost(error) or await _settled(conn.is_closed()) is True
-
-
-async def _settled(value: Awaitable[T] | T) -> T:
-    """Return a value, awaited if need be: what asyncpg answers at once, an AsyncMock answers with a coroutine."""
-    return await value if isinstance(value, Awaitable) else value
-
-
-class _Statements:
-    """What a migration sends to PostgreSQL, and the error that aborted its transaction."""
-
-    def __init__(self, conn: Connection | None) -> None:
-        self._conn = conn
-        self._sent: list[str] = []
-        self.aborted_by: BaseException | None = None
-
-    @classmethod
-    def of(cls, conn: Connection, *, wanted: bool) -> _Statements:
-        """Return the statements of a connection; one that is not asyncpg's reports none."""
-        reports = wanted and isinstance(conn, asyncpg.Connection | asyncpg.pool.PoolConnectionProxy)
-        return cls(conn if reports else None)
-
-    def __enter__(self) -> _Statements:
-        if self._conn is not None:
-            self._conn.add_query_logger(self._note)
-        return self
-
-    def __exit__(self, kind: object, error: object, traceback: object) -> None:
-        if self._conn is not None:
-            self._conn.remove_query_logger(self._note)
-
-    def _note(self, record: asyncpg.connection.LoggedQuery) -> None:
-        self._sent.append(record.query)
-        # PostgreSQL answers everything that follows the first error with this one.
-        if record.exception is not None and not isinstance(record.exception, asyncpg.InFailedSQLTransactionError):
-            self.aborted_by = record.exception
-
-    def mention(self, name: str) -> bool:
-        """Tell whether a name is in one of the statements, as a word."""
-        word = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
-        return any(word.search(statement) for statement in self._sent)
+        if await is_lost(conn, error):
+            raise
+        raise failure.history_failed(error, migration.path) from error

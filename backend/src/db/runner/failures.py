@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _SHOWN_SQL = 200
 
+_UNDONE = "Nothing of this migration is kept, and it is not recorded."
+
 # What to do about an error, by its SQLSTATE.
 _REMEDIES = {
     "25001": "Let it run outside a transaction: set transactional = False in its file, and put nothing else there.",
@@ -42,12 +44,6 @@ _REMEDIES = {
 }
 
 
-def is_lost(error: BaseException) -> bool:
-    """Tell whether an error of asyncpg's is the end of its connection."""
-    # The second is asyncpg's own confusion when the server's farewell comes between two questions.
-    return isinstance(error, asyncpg.PostgresConnectionError | asyncpg.InternalClientError)
-
-
 def connection_lost(error: BaseException, path: Path | None = None) -> ConnectionLostError:
     """Return the error for a connection that broke."""
     return ConnectionLostError(
@@ -55,6 +51,16 @@ def connection_lost(error: BaseException, path: Path | None = None) -> Connectio
         "A migration that was being applied is not recorded, unless it was committing at that moment."
         " Start again when the server is back: what is recorded is not run again.\n"
         f"({describe(_server_words(error))})",
+        file=path,
+    )
+
+
+def lock_lost(path: Path) -> ConnectionLostError:
+    """Return the error for a runner that finds the migration lock in other hands, or in nobody's."""
+    return ConnectionLostError(
+        "the migration lock is no longer this runner's, and another runner may be at work.\n"
+        "The connection that held it has ended (a pooler or the server closed it), or the migration released it. This"
+        " migration is not recorded. Start again: what is recorded is not run again.",
         file=path,
     )
 
@@ -75,6 +81,12 @@ def up_failed(migration: Migration, error: BaseException, left: Iterable[str] = 
         error: what it raised.
         left: the invalid indexes that it left behind.
     """
+    failed = _up_failed(migration, error, left)
+    failed.undone = migration.transactional
+    return failed
+
+
+def _up_failed(migration: Migration, error: BaseException, left: Iterable[str]) -> MigrationError:
     line = line_in(migration.path, error.__traceback__)
     outcome = _outcome(migration, left)
     if not isinstance(error, asyncpg.PostgresError):
@@ -136,7 +148,7 @@ def _shortened(sql: str) -> str:
 
 def _outcome(migration: Migration, left: Iterable[str] = ()) -> str:
     if migration.transactional:
-        return "Nothing of this migration is kept, and it is not recorded."
+        return _UNDONE
     text = "It runs outside a transaction: what it did before this is kept, and it is not recorded."
     return "\n".join([text, *_drop(left)])
 
@@ -162,14 +174,13 @@ def transaction_ended(migration: Migration, error: BaseException | None = None) 
     )
 
 
-def lock_timeout(migration: Migration, error: MigrationSqlError, tries: int, blocker: str) -> LockTimeoutError:
+def lock_timeout(error: MigrationError, tries: int, blocker: str) -> LockTimeoutError:
     """Return the error for a migration whose last try to get a table lock has failed."""
     return LockTimeoutError(
         f"could not lock a table in {tries} tries.\n"
         f"In its way: {blocker}\n"
         "Let that transaction end, or end its session with SELECT pg_terminate_backend(the process's number);"
-        " then start again.\n"
-        f"{_outcome(migration)}",
+        f" then start again.\n{_UNDONE}",
         file=error.file,
         line=error.line,
     )
@@ -215,9 +226,9 @@ def indexes_passed_over(migration: Migration, indexes: Iterable[str]) -> Invalid
     )
 
 
-def database_failed(error: BaseException, *, closed: bool) -> MigrationError:
-    """Return the error for what asyncpg raised outside a migration, on a connection that is closed by now or is not."""
-    return connection_lost(error) if closed or is_lost(error) else history_failed(error)
+def database_failed(error: BaseException, *, lost: bool) -> MigrationError:
+    """Return the error for what asyncpg raised outside a migration, on a connection that is lost by it or is not."""
+    return connection_lost(error) if lost else history_failed(error)
 
 
 def history_failed(error: BaseException, path: Path | None = None) -> HistoryError:

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from pathlib import Path
-from types import ModuleType, TracebackType
+from types import CodeType, ModuleType, TracebackType
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from ..errors import (
@@ -29,15 +29,6 @@ Up: TypeAlias = "Callable[[Connection], Awaitable[object]]"
 MIGRATIONS_DIRECTORY = Path(__file__).parents[1] / "migrations"
 
 _NAME = re.compile(r"([0-9]+)_.+\.py")
-# The words of a file, in lower case, tell what it cannot do; to be told too much costs a round trip or two.
-_SEPARATORS = bytes(byte if chr(byte).isalnum() or byte in b"_" else 32 for byte in range(256))
-# The SQL that ends a transaction has one of these words in it; a comment may too.
-_ENDS_TRANSACTION = frozenset(b"commit rollback abort end".split())
-# Without one of these words no Python catches an exception, itself or through something that it uses.
-_CATCHES = frozenset(b"except import __import__".split())
-# Without one of these words a migration leaves the settings of its session as they are, unless a function that it calls
-# in the database changes them.
-_CHANGES_SESSION = frozenset(b"set set_config reset discard temp temporary import __import__ open do call".split())
 _MUST_DEFINE_UP = "must define an async up(conn) function"
 
 
@@ -117,49 +108,11 @@ def refuse_empty(directory: str | os.PathLike[str], files: Sequence[tuple[str, P
 
 
 class Migration(NamedTuple):
-    """The loaded content of one migration file.
-
-    ``may_end_transaction`` tells whether a word in its text may end a transaction in SQL, ``may_catch`` whether its
-    Python may catch an exception, and ``may_change_session`` whether it may leave settings or temporary tables behind.
-    """
+    """The loaded content of one migration file."""
 
     path: Path
     up: Up
     transactional: bool
-    may_end_transaction: bool
-    may_catch: bool
-    may_change_session: bool
-
-
-class Source:
-    """The compiled text of a migration file.
-
-    Reading does not run it, so the runner reads the next file while PostgreSQL works on the present one.
-
-    Raises:
-        MigrationLoadError: the file cannot be read or does not parse.
-    """
-
-    __slots__ = ("code", "may_catch", "may_change_session", "may_end_transaction", "path")
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            # Not Path.read_bytes, which takes twice as long: there may be thousands of them.
-            with open(path, "rb", buffering=0) as file:  # noqa: PTH123
-                content = file.read()
-            self.code = compile(content, str(path), "exec", dont_inherit=True)
-        except OSError as error:
-            raise MigrationLoadError(f"cannot be read: {error.strerror}.", file=path) from error
-        except (SyntaxError, ValueError) as error:
-            line, shown = getattr(error, "lineno", None), (getattr(error, "text", None) or "").strip()
-            text = "\n    ".join(filter(None, [str(getattr(error, "msg", error)), shown]))
-            raise MigrationLoadError(f"does not parse: {text}", file=path, line=line) from error
-        # Not a regular expression, which takes many times as long.
-        words = content.lower().translate(_SEPARATORS).split()
-        self.may_end_transaction = not _ENDS_TRANSACTION.isdisjoint(words)
-        self.may_catch = not _CATCHES.isdisjoint(words)
-        self.may_change_session = not _CHANGES_SESSION.isdisjoint(words)
 
 
 class loaded:  # noqa: N801 - used as a function, like contextlib.closing
@@ -170,7 +123,6 @@ class loaded:  # noqa: N801 - used as a function, like contextlib.closing
 
     Arguments:
         path: the migration file.
-        source: what it holds, if that has been read already.
 
     Raises:
         MigrationLoadError: it cannot be read, does not parse, or raises while it is imported.
@@ -180,17 +132,18 @@ class loaded:  # noqa: N801 - used as a function, like contextlib.closing
 
     # A class, because it is used for every migration, and entering a generator takes as long as loading one.
 
-    def __init__(self, path: Path, source: Source | None = None) -> None:
-        self._source = source or Source(path)
+    def __init__(self, path: Path) -> None:
+        self._path = path
         # No import statement can spell this name, and two runs in one process get two modules.
         self._module = ModuleType(f"<migration {path.stem} {id(self):x}>")
         self._module.__file__ = str(path)
 
     def __enter__(self) -> Migration:
+        code = _compiled(self._path)
         # Decorators such as dataclass look for the module of what they decorate.
         sys.modules[self._module.__name__] = self._module
         try:
-            return _migration(self._source, self._module)
+            return _migration(self._path, code, self._module)
         except BaseException:
             del sys.modules[self._module.__name__]
             raise
@@ -199,10 +152,22 @@ class loaded:  # noqa: N801 - used as a function, like contextlib.closing
         del sys.modules[self._module.__name__]
 
 
-def _migration(source: Source, module: ModuleType) -> Migration:
-    path = source.path
+def _compiled(path: Path) -> CodeType:
     try:
-        exec(source.code, module.__dict__)  # noqa: S102 - to run the file is what a migration runner is for
+        # Not Path.read_bytes, which takes twice as long: there may be thousands of them.
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+            return compile(file.read(), str(path), "exec", dont_inherit=True)
+    except OSError as error:
+        raise MigrationLoadError(f"cannot be read: {error.strerror}.", file=path) from error
+    except (SyntaxError, ValueError) as error:
+        line, shown = getattr(error, "lineno", None), (getattr(error, "text", None) or "").strip()
+        text = "\n    ".join(filter(None, [str(getattr(error, "msg", error)), shown]))
+        raise MigrationLoadError(f"does not parse: {text}", file=path, line=line) from error
+
+
+def _migration(path: Path, code: CodeType, module: ModuleType) -> Migration:
+    try:
+        exec(code, module.__dict__)  # noqa: S102 - to run the file is what a migration runner is for
     except (Exception, SystemExit) as error:
         raise MigrationLoadError(
             f"failed while it was imported: {describe(error)}", file=path, line=line_in(path, error.__traceback__)
@@ -216,7 +181,7 @@ def _migration(source: Source, module: ModuleType) -> Migration:
     transactional = getattr(module, "transactional", True)
     if not isinstance(transactional, bool):
         raise MigrationLoadError(f"transactional must be True or False, not {transactional!r}.", file=path)
-    return Migration(path, up, transactional, source.may_end_transaction, source.may_catch, source.may_change_session)
+    return Migration(path, up, transactional)
 
 
 def line_in(path: Path, traceback: TracebackType | None) -> int | None:

@@ -9,8 +9,15 @@ import random
 import time
 from typing import TYPE_CHECKING
 
+from ..connection import CONNECTION_ERRORS
+from ..errors import DatabaseUnavailableError
+from . import failures as failure
+from .awaiting import settled
+from .session import Session, explained, hang_up, is_session, settings
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     import asyncpg
 
@@ -25,6 +32,8 @@ LOCK_KEY = -2063468769315660750
 # Seconds between two tries to get the lock: the pause doubles from the first to the last.
 FIRST_PAUSE = 0.025
 LAST_PAUSE = 2.0
+# Seconds in which a pooler has to give a second connection.
+POOL_TIMEOUT = 5.0
 # Seconds of waiting after which the log says what is waited for, and after which it says so again.
 REPORT_AFTER = 1.0
 REPORT_EVERY = 30.0
@@ -45,6 +54,12 @@ _HOLDERS = f"""
             AND (classid::bigint << 32) | objid::bigint = {LOCK_KEY}
     )
 """  # noqa: S608 - only constants of this module are put in
+_TRY = "SELECT pg_try_advisory_lock($1)"
+_HELD = f"""
+    SELECT FROM pg_locks
+    WHERE pid = pg_backend_pid() AND locktype = 'advisory' AND granted AND objsubid = 1
+        AND (classid::bigint << 32) | objid::bigint = {LOCK_KEY}
+"""
 _BLOCKERS = f"""
     SELECT {_SESSION} FROM pg_stat_activity WHERE pid = ANY (pg_blocking_pids($1)) ORDER BY xact_start
 """  # noqa: S608 - only constants of this module are put in
@@ -56,21 +71,98 @@ def jittered(seconds: float) -> float:
 
 
 @contextlib.asynccontextmanager
-async def one_runner(conn: Connection) -> AsyncIterator[None]:
-    """Hold the database's migration lock, waiting until it is free.
+async def one_runner(conn: Connection) -> AsyncIterator[Connection]:
+    """Hold the database's migration lock for the length of a ``with`` block, waiting until it is free.
 
-    The lock belongs to the session, and it is asked for again and again rather than waited for: a session that waits
-    inside PostgreSQL holds a snapshot, and a CREATE INDEX CONCURRENTLY of the lock's holder would wait for that
-    snapshot for ever. Between two tries this connection has no transaction and no snapshot.
+    The lock is asked for again and again rather than waited for: a session that waits inside PostgreSQL holds a
+    snapshot, and a CREATE INDEX CONCURRENTLY of the lock's holder would wait for that snapshot for ever. Between two
+    tries there is no transaction and no snapshot.
+
+    Arguments:
+        conn: a connection outside a transaction. It has the runner's settings afterwards.
+
+    Returns:
+        The connection to work on: another one behind a pooler, where ``conn`` is closed.
     """
+    if is_session(conn) and conn.pooled:
+        async with _held_by_transaction(conn) as working:
+            yield working
+    else:
+        async with _held_by_session(conn):
+            yield conn
+
+
+@contextlib.asynccontextmanager
+async def _held_by_session(conn: Connection) -> AsyncIterator[None]:
+    """Hold the lock in the session that works, so that it ends with the work, however that ends."""
     queue = Queue()
-    while not await conn.fetchval("SELECT pg_try_advisory_lock($1)", LOCK_KEY):
+    await conn.execute(settings())
+    while not await conn.fetchval(_TRY, LOCK_KEY):
         await queue.wait(conn)
     try:
         yield
     finally:
-        if not conn.is_closed():
+        if not await settled(conn.is_closed()):
             await conn.execute(f"SELECT pg_advisory_unlock({LOCK_KEY})")
+
+
+@contextlib.asynccontextmanager
+async def _held_by_transaction(conn: Session) -> AsyncIterator[Session]:
+    """Hold the lock in a transaction of a second connection: behind a pooler, a session is nobody's own."""
+    # Who waits keeps no connection meanwhile: in a pooler's session mode it would be one of the server's.
+    await hang_up(conn)
+    queue = Queue()
+    while True:
+        async with conn.another("plantops-migrations-lock") as holder, explained(holder), holder.transaction():
+            await holder.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+            if await holder.fetchval("SELECT pg_try_advisory_xact_lock($1)", LOCK_KEY):
+                async with conn.another() as working, explained(working):
+                    working.holder = holder
+                    await _refuse_single_connection(working)
+                    yield working
+                return
+            await queue.report(holder)
+        await queue.pause()
+
+
+async def _refuse_single_connection(conn: Session) -> None:
+    """Refuse to work where the pooler has one connection in all, which the lock has."""
+    try:
+        async with asyncio.timeout(POOL_TIMEOUT):
+            await conn.execute("SELECT 1")
+    except TimeoutError as error:
+        raise DatabaseUnavailableError(
+            f"the pooler has no second connection to the server for this runner, not within {POOL_TIMEOUT:g} s.\n"
+            "One holds the migration lock, and another does the work. Raise the pooler's pool_size to 2 at least, or"
+            " let DATABASE_URL name the server itself."
+        ) from error
+
+
+async def keep_lock(conn: Connection, path: Path) -> None:
+    """See that a runner still holds the lock; take it again where a migration has dropped it.
+
+    Arguments:
+        conn: the connection that works.
+        path: the migration file that has run, or is to run.
+
+    Raises:
+        ConnectionLostError: the transaction that held it has ended, or another runner has it.
+    """
+    if not is_session(conn):
+        return
+    holder = conn.holder or conn
+    held = await _holds(holder)
+    if not held and holder is conn:
+        held = await conn.fetchval(_TRY, LOCK_KEY)
+    if not held:
+        raise failure.lock_lost(path)
+
+
+async def _holds(holder: Session) -> bool:
+    try:
+        return await holder.execute(_HELD) == "SELECT 1"
+    except CONNECTION_ERRORS:
+        return False
 
 
 class Queue:
@@ -86,11 +178,19 @@ class Queue:
         Arguments:
             conn: a connection outside a transaction, to see who has the lock.
         """
+        await self.report(conn)
+        await self.pause()
+
+    async def report(self, conn: Connection) -> None:
+        """Log who has the lock, if the wait is long."""
         if time.monotonic() >= self._report_at:
             self._report_at += REPORT_EVERY
             async with conn.transaction():
                 holders = _sessions(await conn.fetch(_HOLDERS))
             logger.warning("waiting for the migration lock, held by %s", holders or "a session that has just ended")
+
+    async def pause(self) -> None:
+        """Sleep for longer each time."""
         await asyncio.sleep(jittered(self._pause))
         self._pause = min(2 * self._pause, LAST_PAUSE)
 

@@ -1,0 +1,80 @@
+"""What a migration sent to PostgreSQL: what it cannot have done, as far as a few words tell."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING
+
+import asyncpg
+import asyncpg.pool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ..connection import Connection
+
+# Most statements of most migrations. They leave the session and the transaction alone, unless they call a function.
+_PLAIN = re.compile(
+    r"\s*(?:(?:CREATE\s+(?:UNIQUE\s+)?|ALTER\s+|DROP\s+)(?:TABLE|INDEX)|COMMENT\s+ON|SAVEPOINT|RELEASE)\b[^;]*;?\s*\Z",
+    re.IGNORECASE,
+)
+_CALLS = re.compile(r"select|pg_temp", re.IGNORECASE)
+# With these asyncpg asks for a type that it does not know yet.
+_OF_ASYNCPG = ("typeinfo_tree", "set_config('jit', ")
+# Text in which a word is no word of SQL.
+_QUOTED = re.compile(
+    r"""[eE]'(?:[^'\\]|\\.|'')*'|'[^']*'|"[^"]*"|\$([a-zA-Z_]\w*|)\$.*?\$\1\$|--[^\n]*|/\*.*?\*/"""
+    r"""|(?i:\bBEGIN\s+ATOMIC\b.*\bEND\b)""",
+    re.DOTALL,
+)
+_ENDS_TRANSACTION = re.compile(
+    r"(?:^|;)\s*(?:COMMIT|END|ABORT|ROLLBACK|PREPARE\s+TRANSACTION)\b(?!\s+(?:(?:WORK|TRANSACTION)\s+)?TO\b)",
+    re.IGNORECASE,
+)
+_BEGINS_TRANSACTION = re.compile(r"\bCHAIN\b|(?:^|;)\s*(?:BEGIN|START)\b", re.IGNORECASE)
+
+
+class Statements:
+    """What a migration sends, for the length of a ``with`` block. No statement is kept: one may be very long.
+
+    Arguments:
+        conn: the connection; one that is not asyncpg's reports none.
+        names: what to look for in the statements.
+    """
+
+    def __init__(self, conn: Connection, names: Iterable[str] = ()) -> None:
+        self._conn = conn if isinstance(conn, asyncpg.Connection | asyncpg.pool.PoolConnectionProxy) else None
+        self._names = {name: re.compile(rf"(?<!\w){re.escape(name)}(?!\w)") for name in names}
+        self.mentioned: set[str] = set()
+        self.aborted_by: BaseException | None = None
+        self.may_change_session = False
+        self.ends_transaction = False
+
+    async def __aenter__(self) -> Statements:
+        if self._conn is not None:
+            self._conn.add_query_logger(self._note)
+        return self
+
+    async def __aexit__(self, kind: object, error: object, traceback: object) -> None:
+        if self._conn is not None:
+            # asyncpg tells of each statement when the event loop comes round, and of this after them.
+            loop = asyncio.get_running_loop()
+            told = loop.create_future()
+            loop.call_soon(told.set_result, None)
+            await told
+            self._conn.remove_query_logger(self._note)
+
+    def _note(self, record: asyncpg.connection.LoggedQuery) -> None:
+        sql = record.query
+        # PostgreSQL answers everything that follows the first error with this one.
+        if record.exception is not None and not isinstance(record.exception, asyncpg.InFailedSQLTransactionError):
+            self.aborted_by = record.exception
+        self.mentioned.update(name for name, word in self._names.items() if word.search(sql))
+        if (_PLAIN.match(sql) and not _CALLS.search(sql)) or any(sign in sql for sign in _OF_ASYNCPG):
+            return
+        self.may_change_session = True
+        text = _QUOTED.sub(" ", sql)
+        # One that failed has ended no transaction that goes on, unless it began another before it failed.
+        if _ENDS_TRANSACTION.search(text) and (record.exception is None or _BEGINS_TRANSACTION.search(text)):
+            self.ends_transaction = True

@@ -11,10 +11,10 @@ from ..connection import CONNECTION_ERRORS, is_pooled
 from ..errors import MigrationSqlError
 from ..runner import failures as failure
 from ..runner.files import get_migration_files, refuse_empty
-from ..runner.history import history, pending
+from ..runner.history import get_applied_migrations, has_migrations_table, pending
 from ..runner.lock import jittered, one_runner
 from ..runner.retries import FIRST_LOCK_PAUSE, LAST_LOCK_PAUSE, LOCK_TIMEOUT, LOCK_TRIES
-from ..runner.session import settings
+from ..runner.session import is_lost, settings
 from . import squawk
 from .copy import CopyError, schema_copy
 from .guard import GuardedConnection
@@ -77,7 +77,7 @@ async def rehearse(database_url: str, directory: Path) -> Rehearsal:
         async with one_runner(conn):
             return await _rehearse(conn, database_url, files)
     except CONNECTION_ERRORS as error:
-        if conn.is_closed() or failure.is_lost(error):
+        if await is_lost(conn, error):
             raise failure.connection_lost(error) from error
         raise Refusal(f"the rehearsal cannot run: {error}") from error
     finally:
@@ -85,7 +85,7 @@ async def rehearse(database_url: str, directory: Path) -> Rehearsal:
 
 
 async def _rehearse(conn: GuardedConnection, database_url: str, files: Files) -> Rehearsal:
-    applied = await history(conn)
+    applied = await get_applied_migrations(conn) if await has_migrations_table(conn) else None
     waiting = pending(applied or [], files)
     version = conn.get_server_version()
     # asyncpg gives the 6 of 18.6 as micro.

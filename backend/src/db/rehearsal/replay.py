@@ -8,7 +8,7 @@ from ..errors import MigrationError
 from ..runner.application import apply
 from ..runner.files import loaded
 from ..runner.history import ensure_migrations_table, mark_migration_applied
-from ..runner.session import Session, settings
+from ..runner.session import reset, settings
 from .lock import locks_of
 from .observation import Recorder, fill_in, state_of
 from .report import MigrationReport
@@ -48,7 +48,7 @@ async def replay(url: str, applied: Sequence[str], waiting: Files) -> list[Migra
                     report.transactional = migration.transactional
                     observe = _inside if migration.transactional else _outside
                     await conn.execute(settings())
-                    await apply(conn, version, await observe(conn, url, migration, report), Session(conn))
+                    await apply(conn, version, await observe(conn, url, migration, report))
             except MigrationError as error:
                 report.error = error
                 break
@@ -72,6 +72,7 @@ async def _inside(conn: WatchedConnection, _: str, migration: Migration, report:
             after = await state_of(conn, in_transaction=True)
             fill_in(report, before, after)
             report.locks = locks_of(after.locks, before.relations)
+            await conn.execute(reset())
 
     return migration._replace(up=up)
 
@@ -88,5 +89,6 @@ async def _outside(conn: WatchedConnection, url: str, migration: Migration, repo
             fill_in(report, before, await state_of(conn, in_transaction=False))
             report.locks = locks_of(watch.taken, before.relations)
             report.gap = watch.gap
+            await conn.execute(reset())
 
     return migration._replace(up=up)

@@ -11,7 +11,7 @@ from ..runner import failures as failure
 from ..runner.application import apply
 from ..runner.files import line_in, loaded
 from ..runner.history import ensure_migrations_table
-from ..runner.session import Session
+from ..runner.session import reset
 from .guard import begin_again, check_constraints, is_guarded, rolled_back
 from .lock import locks_of
 from .observation import Recorder, fill_in, state_of
@@ -73,7 +73,7 @@ def _observed(
         await _run_up(conn, migration, report)
         if not await goes_on(conn, guarded=True):
             return  # the runner says what is wrong
-        await Session(conn).restore(conn, migration)
+        await conn.execute(reset())
         await check_constraints(conn)
         after = await state_of(conn, in_transaction=True)
         fill_in(report, before, after)

@@ -45,12 +45,17 @@ _SETTINGS = """
         NULL;
     END $$;
 """
-_RESET = "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; DISCARD TEMP; CLOSE ALL; UNLISTEN *; DISCARD SEQUENCES;"
+_RESET = "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; DISCARD TEMP; UNLISTEN *; DISCARD SEQUENCES;"
 
 
 def settings(*, local: bool = False) -> str:
     """Return the SQL of the runner's settings, for the session or for the transaction alone."""
     return _SETTINGS.format(lock_timeout=LOCK_TIMEOUT, local=str(local).lower())
+
+
+def reset() -> str:
+    """Return the SQL that undoes what a migration may have changed of a session, and makes the runner's settings."""
+    return f"{_RESET} {settings()}"
 
 
 class Session(_Base):
@@ -101,7 +106,7 @@ class Session(_Base):
             sent: what the migration sent. A round trip is 6 % of a small migration, so none is made for nothing.
         """
         if sent.may_change_session:
-            await self.execute(_RESET if self.pooled else f"{_RESET} {settings()}")
+            await self.execute(f"CLOSE ALL; {_RESET}" if self.pooled else f"CLOSE ALL; {reset()}")
         for typename, schema in self._codecs:
             await self.reset_type_codec(typename, schema=schema)
         self._codecs.clear()

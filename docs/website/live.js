@@ -1,6 +1,8 @@
 // On a page that `make serve` shows: ask for the marks of its blocks, and put in those that have changed.
 (() => {
   const place = document.querySelector("[data-proof-page]");
+  // What stands there stays until a problem takes its place.
+  place.proof = "";
   const address = `/.proof?page=${encodeURIComponent(place.dataset.proofPage)}`;
   const update = (marks) => {
     const taken = {};

@@ -145,8 +145,10 @@ def test_what_is_locked_is_installed_whatever_pip_and_index_there_are(tmp_path: 
     for lock in locks:
         run(python, "-ISB", REQUIREMENTS / "install.py", "--add", lock, venv, env=with_newer)
 
-    listed = run(python, "-I", "-m", "pip", "list", "--format=freeze", env=settings).splitlines()
-    installed = {canonicalize_name(name): version for name, version in (line.split("==") for line in listed)}
+    listed = run(python, "-I", "-m", "pip", "--disable-pip-version-check", "list", "--format=freeze", env=settings)
+    installed = {
+        canonicalize_name(name): version for name, version in (line.split("==") for line in listed.splitlines())
+    }
     assert installed.pop(canonicalize_name("pip")) == pip
     # Some packages are for other systems.
     assert {name: version for name, version in installed.items() if locked.get(name) != version} == {}

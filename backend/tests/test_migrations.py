@@ -8,12 +8,12 @@ import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
-from unittest.mock import AsyncMock, MagicMock
+from unittest.mock import AsyncMock, MagicMock, call, patch
 
 import asyncpg
 import pytest
 
-from src.db.errors import HistoryError
+from src.db.errors import HistoryError, TransactionEndedError
 from src.db.migration_runner import (
     MIGRATIONS_DIRECTORY,
     apply_migration,
@@ -26,6 +26,8 @@ from src.db.migration_runner import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+
+    Write = Callable[[str, str], Path]
 
 ALL = ["001", "002", "003", "004", "005", "006"]
 
@@ -463,3 +465,126 @@ async def test_versions_that_are_no_text_are_named(migrated_url: str) -> None:
     assert await run_migrations(migrated_url) == []
     assert len(await get_applied_migrations(conn)) == 6
     await conn.close()
+
+
+# The seams of the contract: what a test patches in the module is what runs.
+
+
+@pytest.fixture
+def answering(monkeypatch: pytest.MonkeyPatch) -> AsyncMock:
+    """Let the runner connect to a mock, whose every awaited answer is a mock."""
+    conn = AsyncMock()
+    conn.fetch.return_value = []
+    monkeypatch.setattr("src.db.migration_runner.asyncpg.connect", AsyncMock(return_value=conn))
+    return conn
+
+
+async def test_the_listed_files_are_applied_in_order(answering: AsyncMock) -> None:
+    files = [("001", Path("001_a.py")), ("002", Path("002_b.py"))]
+    with (
+        patch("src.db.migration_runner.get_migration_files", return_value=files),
+        patch("src.db.migration_runner.apply_migration", new_callable=AsyncMock) as applying,
+    ):
+        assert await run_migrations("postgresql://nobody@nowhere/nothing") == ["001", "002"]
+        assert applying.await_args_list == [call(answering, *file) for file in files]
+        answering.fetch.return_value = [{"version": "001"}, {"version": "002"}]
+        assert await run_migrations("postgresql://nobody@nowhere/nothing") == []
+    assert applying.await_count == 2
+
+
+async def test_a_mock_of_a_connection_is_migrated(answering: AsyncMock, write: Write, tmp_path: Path) -> None:
+    write("001_a.py", "CREATE TABLE a ()")
+    assert await run_migrations("postgresql://nobody@nowhere/nothing", directory=tmp_path) == ["001"]
+    assert call("CREATE TABLE a ()") in answering.execute.await_args_list
+    assert call("INSERT INTO schema_migrations (version) VALUES ($1)", "001") in answering.execute.await_args_list
+
+
+async def test_a_mock_is_given_to_up_and_to_the_record(write: Write) -> None:
+    conn = AsyncMock()
+    await apply_migration(conn, "999", write("999_a.py", "CREATE TABLE a ()"))
+    assert [called.args for called in conn.execute.await_args_list] == [
+        ("CREATE TABLE a ()",),
+        ("INSERT INTO schema_migrations (version) VALUES ($1)", "999"),
+    ]
+
+
+# A history that cannot be trusted.
+
+
+async def test_a_table_in_another_schema_is_not_passed_over(migrated_url: str) -> None:
+    separator = "&" if "?" in migrated_url else "?"
+    with pytest.raises(HistoryError, match="it is in the schema public, where the search_path"):
+        await run_migrations(f"{migrated_url}{separator}search_path=elsewhere")
+
+
+async def test_a_record_that_is_swallowed_fails(migrated_url: str, write: Write, tmp_path: Path) -> None:
+    conn = await asyncpg.connect(migrated_url)
+    await conn.execute("CREATE RULE nothing AS ON INSERT TO schema_migrations DO INSTEAD NOTHING")
+    write("007_a.py", "CREATE TABLE a ()")
+    with pytest.raises(HistoryError, match=r"007_a\.py: .*wrote no row for 007"):
+        await run_migrations(migrated_url, directory=tmp_path)
+    assert await conn.fetchval("SELECT to_regclass('a') IS NULL")
+    await conn.close()
+
+
+# A batch behaves as one start per file would.
+
+
+async def test_a_codec_does_not_reach_the_next_migration(migrated_url: str, write: Write, tmp_path: Path) -> None:
+    write(
+        "007_codec.py",
+        """
+        import json
+
+        async def up(conn):
+            await conn.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
+        """,
+    )
+    write(
+        "008_plain.py",
+        """
+        async def up(conn):
+            await conn.execute("INSERT INTO plants (id, name, thresholds) VALUES ('a', 'a', $1)", '{"dry": 30}')
+        """,
+    )
+    assert await run_migrations(migrated_url, directory=tmp_path) == ["007", "008"]
+    conn = await asyncpg.connect(migrated_url)
+    assert await conn.fetchval("SELECT jsonb_typeof(thresholds) FROM plants") == "object"
+    await conn.close()
+
+
+async def test_sql_that_is_no_text_of_the_file_ends_the_transaction(
+    migrated_url: str, write: Write, tmp_path: Path
+) -> None:
+    (tmp_path / "007.sql").write_text("CREATE TABLE kept (); COMMIT AND CHAIN")
+    write(
+        "007_a.py",
+        """
+        from pathlib import Path
+
+        async def up(conn):
+            await conn.execute(Path(__file__).with_name("007.sql").read_text())
+            raise ValueError
+        """,
+    )
+    with pytest.raises(TransactionEndedError, match="What it committed is kept"):
+        await run_migrations(migrated_url, directory=tmp_path)
+
+
+async def test_a_lock_that_a_migration_drops_is_taken_again(migrated_url: str, write: Write, tmp_path: Path) -> None:
+    write("007_a.py", "transactional = False\n\n\nasync def up(conn):\n    await conn.execute('DISCARD ALL')\n")
+    write("008_b.py", "CREATE TABLE b ()")
+    assert await run_migrations(migrated_url, directory=tmp_path) == ["007", "008"]
+
+
+async def test_a_name_of_a_prepared_statement_is_free_again(migrated_url: str, write: Write, tmp_path: Path) -> None:
+    for name in ("007_a.py", "008_b.py"):
+        write(
+            name,
+            """
+            async def up(conn):
+                await conn.execute("PREPARE one AS SELECT 1")
+                await conn.prepare("SELECT 2", name="two")
+            """,
+        )
+    assert await run_migrations(migrated_url, directory=tmp_path) == ["007", "008"]

@@ -16,6 +16,7 @@ import asyncpg.pool
 
 from . import url
 from .errors import DatabaseUnavailableError
+from .runner.awaiting import settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -238,7 +239,7 @@ async def is_pooled(conn: asyncpg.Connection[asyncpg.Record]) -> bool:
     A pooler gives its clients process numbers of its own. This asks without a prepared statement: in its transaction
     mode a pooler may send each half of one to another session.
     """
-    return await conn.execute(f"SELECT WHERE pg_backend_pid() = {conn.get_server_pid()}") == "SELECT 0"
+    return await conn.execute(f"SELECT WHERE pg_backend_pid() = {await settled(conn.get_server_pid())}") == "SELECT 0"
 
 
 async def create_pool(database_url: Callable[[], str] | str, **options: Any) -> asyncpg.Pool[asyncpg.Record]:

@@ -73,6 +73,7 @@ class Session(_Base):
         super().__init__(*arguments, **options)
         self.server_pid = self.get_server_pid()
         self._codecs: set[tuple[str, str]] = set()
+        self._has_prepared = False
 
     def transaction(self, *, isolation: Any = None, readonly: bool = False, deferrable: bool = False) -> Transaction:
         """Return a transaction, READ COMMITTED whatever the server's default is.
@@ -93,6 +94,11 @@ class Session(_Base):
         await super().set_builtin_type_codec(typename, schema=schema, **options)
         self._codecs.add((typename, schema))
 
+    async def prepare(self, *arguments: Any, **options: Any) -> Any:
+        """Prepare a statement, until ``restore``."""
+        self._has_prepared = True
+        return await super().prepare(*arguments, **options)
+
     async def prepare_transaction(self) -> None:
         """Make the runner's settings for one transaction, where those of the session are not the runner's own."""
         if self.pooled:
@@ -107,6 +113,11 @@ class Session(_Base):
         """
         if sent.may_change_session:
             await self.execute(f"CLOSE ALL; {_RESET}" if self.pooled else f"CLOSE ALL; {reset()}")
+        if sent.names_statements or self._has_prepared:
+            # asyncpg forgets its own with those of the migration, and prepares them again.
+            await self.execute("DEALLOCATE ALL")
+            await self.reload_schema_state()
+            self._has_prepared = False
         for typename, schema in self._codecs:
             await self.reset_type_codec(typename, schema=schema)
         self._codecs.clear()

@@ -32,6 +32,7 @@ _ENDS_TRANSACTION = re.compile(
     r"(?:^|;)\s*(?:COMMIT|END|ABORT|ROLLBACK|PREPARE\s+TRANSACTION)\b(?!\s+(?:(?:WORK|TRANSACTION)\s+)?TO\b)",
     re.IGNORECASE,
 )
+_NAMES_STATEMENTS = re.compile(r"\b(?:PREPARE|DEALLOCATE|DISCARD)\b", re.IGNORECASE)
 _BEGINS_TRANSACTION = re.compile(r"\bCHAIN\b|(?:^|;)\s*(?:BEGIN|START)\b", re.IGNORECASE)
 
 
@@ -49,6 +50,7 @@ class Statements:
         self.mentioned: set[str] = set()
         self.aborted_by: BaseException | None = None
         self.may_change_session = False
+        self.names_statements = False
         self.ends_transaction = False
 
     async def __aenter__(self) -> Statements:
@@ -75,6 +77,7 @@ class Statements:
             return
         self.may_change_session = True
         text = _QUOTED.sub(" ", sql)
+        self.names_statements |= bool(_NAMES_STATEMENTS.search(text))
         # One that failed has ended no transaction that goes on, unless it began another before it failed.
         if _ENDS_TRANSACTION.search(text) and (record.exception is None or _BEGINS_TRANSACTION.search(text)):
             self.ends_transaction = True

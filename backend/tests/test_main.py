@@ -22,7 +22,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from handbook.database import Server
+from handbook.postgres import Postgres
 from src import main
 
 BACKEND = Path(main.__file__).parents[1]
@@ -40,7 +40,7 @@ def port() -> int:
 
 
 @pytest.fixture
-def environment(port: int, postgres: Server, database_url: str, tmp_path: Path) -> dict[str, str]:
+def environment(port: int, postgres: Postgres, database_url: str, tmp_path: Path) -> dict[str, str]:
     own = {"DATABASE_URL": database_url, "PLANTOPS_PORT": str(port), "PLANTOPS_DATA": str(tmp_path / "data")}
     return {**os.environ, **postgres.environment, **own}
 

@@ -25,7 +25,7 @@ from src.db.commands.command_line import main
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from handbook.database import Server
+    from handbook.postgres import Postgres
 
 BACKEND = Path(__file__).resolve().parents[1]
 
@@ -65,7 +65,7 @@ def test_a_failure(
 
 
 def test_progress_on_a_terminal(
-    postgres: Server, database_url: str, tmp_path: Path, write: Callable[[str, str], Path]
+    postgres: Postgres, database_url: str, tmp_path: Path, write: Callable[[str, str], Path]
 ) -> None:
     write("001_x.py", "SELECT 1")
     write("002_slow.py", "SELECT pg_sleep(1.7)")

@@ -25,7 +25,7 @@ from src.db.runner.lock import LOCK_KEY
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from handbook.database import Server
+    from handbook.postgres import Postgres
 
 BACKEND = Path(__file__).resolve().parents[1]
 RUN = """
@@ -38,7 +38,7 @@ print(*asyncio.run(run_migrations(sys.argv[1], directory=sys.argv[2])))
 PATIENCE = 60
 
 
-async def start(postgres: Server, url: str, directory: Path) -> asyncio.subprocess.Process:
+async def start(postgres: Postgres, url: str, directory: Path) -> asyncio.subprocess.Process:
     """Start a process that runs migrations."""
     return await asyncio.create_subprocess_exec(
         sys.executable,
@@ -63,7 +63,7 @@ async def until(conn: asyncpg.Connection[asyncpg.Record], question: str) -> None
 
 @pytest.mark.slow
 async def test_twenty_processes_at_once(
-    postgres: Server, database_url: str, write: Callable[[str, str], Path], tmp_path: Path
+    postgres: Postgres, database_url: str, write: Callable[[str, str], Path], tmp_path: Path
 ) -> None:
     write("001_audit.py", "CREATE TABLE audit (version TEXT)")
     for number in range(2, 9):
@@ -95,7 +95,7 @@ async def test_twenty_processes_at_once(
 
 @pytest.mark.slow
 async def test_killed_at_many_moments(
-    postgres: Server, database_url: str, write: Callable[[str, str], Path], tmp_path: Path
+    postgres: Postgres, database_url: str, write: Callable[[str, str], Path], tmp_path: Path
 ) -> None:
     versions = [f"{number:03d}" for number in range(1, 61)]
     for version in versions:
@@ -138,7 +138,7 @@ async def test_killed_at_many_moments(
 
 
 async def test_a_killed_runner_does_not_keep_its_statement_and_lock(
-    postgres: Server, database_url: str, write: Callable[[str, str], Path], tmp_path: Path
+    postgres: Postgres, database_url: str, write: Callable[[str, str], Path], tmp_path: Path
 ) -> None:
     conn = await asyncpg.connect(database_url)
     await conn.execute("CREATE TABLE pace (seconds INTEGER); INSERT INTO pace VALUES (600)")
@@ -201,7 +201,7 @@ async def test_no_reader_is_stalled_while_a_migration_waits_for_its_table(
 
 @pytest.mark.parametrize("observed", [True, False])
 async def test_a_lock_that_is_never_free(  # noqa: PLR0913 - fixtures
-    postgres: Server,
+    postgres: Postgres,
     migrated_url: str,
     write: Callable[[str, str], Path],
     tmp_path: Path,

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from handbook.database import Server
+from handbook.postgres import Postgres
 from src import service
 from src.config import Settings
 
@@ -60,7 +60,7 @@ def port() -> int:
 
 
 @pytest.fixture
-def command(workspace: Path, data: Path, port: int, postgres: Server, database_url: str) -> Iterator[Command]:
+def command(workspace: Path, data: Path, port: int, postgres: Postgres, database_url: str) -> Iterator[Command]:
     """Run ``python -m src.service``; what it started is stopped when the test is over."""
     own = {"DATABASE_URL": database_url, "PLANTOPS_PORT": str(port), "PLANTOPS_DATA": str(data)}
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from handbook.database import Server
+    from handbook.postgres import Postgres
 
 STRESS = Path(__file__).with_name("stress.py")
 
 
 @pytest.mark.slow
-def test_five_rounds(postgres: Server) -> None:
+def test_five_rounds(postgres: Postgres) -> None:
     done = subprocess.run(
         [sys.executable, str(STRESS), "--rounds", "5"],
         env={**os.environ, **postgres.environment},

@@ -22,7 +22,7 @@ sys.path[:0] = [str(ROOT / name) for name in ("tests", "backend", "docs")]
 import asyncpg  # noqa: E402 - below the paths that the next ones are found on
 from figure import Figure, report  # noqa: E402
 
-from handbook.database import Server, serve  # noqa: E402
+from handbook.postgres import Postgres, serve  # noqa: E402
 from harness.project import Project  # noqa: E402
 
 BLOCKS_A_PAGE = 20
@@ -67,7 +67,7 @@ def seconds(action: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def use_database(server: Server) -> None:
+def use_database(server: Postgres) -> None:
     """Make a page's database, connect to it, close the connection and drop it."""
 
     async def connect(url: str) -> None:

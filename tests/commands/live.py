@@ -23,9 +23,10 @@ from types import FrameType
 
 import pytest
 
-from handbook import plugin, suite  # noqa: F401 - loaded once here, for every run that is forked from this process
-from handbook.database import serve
-from handbook.record import stale_pages
+from handbook import plugin, session  # noqa: F401 - loaded once here, for every run that is forked from this process
+from handbook.postgres import serve
+from handbook.proof import stale_pages
+from handbook.workshop import DOCS
 from website.digest import code_digest
 
 POLL = 0.1  # seconds between two looks at the files
@@ -101,7 +102,7 @@ def _prove(pages: Sequence[str]) -> int:
 
 def watched(project: Path) -> Iterator[tuple[Path, int]]:
     """The pages of a checkout, each with the time of its last change in nanoseconds."""
-    for page in (project / suite.DOCS).rglob("*.md"):
+    for page in (project / DOCS).rglob("*.md"):
         with contextlib.suppress(FileNotFoundError):
             yield page, page.stat().st_mtime_ns
 
@@ -154,7 +155,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with serve():
         prover = Prover(project)
-        stale = [str(page) for page in stale_pages(project, suite.pages_of(project))]
+        stale = [str(page) for page in stale_pages(project, session.pages_of(project))]
         if stale:
             say(f"{len(stale)} pages have no proof of their present text, so their blocks run first.")
             subprocess.run(

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from handbook.database import Server
+from handbook.postgres import Postgres
 
 ROOT = Path(__file__).resolve().parents[2]
 STAMP = "plantops-set-up"
@@ -57,7 +57,7 @@ def tools(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def environment(tools: Path, tmp_path: Path, postgres: Server) -> dict[str, str]:
+def environment(tools: Path, tmp_path: Path, postgres: Postgres) -> dict[str, str]:
     """All that a command gets: PATH, a HOME that is empty, and the mark by which it ends with this run."""
     home = tmp_path / "home"
     home.mkdir()

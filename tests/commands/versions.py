@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-from handbook.database import ADDRESS, OWN_SERVER, serve
-from handbook.record import PROOF
+from handbook.postgres import ADDRESS, OWN_SERVER, serve
+from handbook.proof import PROOF
 from src.db.server import ServerError
 
 LOCKS = Path("requirements")

@@ -6,13 +6,19 @@ import re
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from enum import Enum
+from pathlib import PurePosixPath
 
 from handbook.rendering import Fence
 
 OUTPUT_TITLE = "Output"
-# A title names a file when it looks like a path: words joined by slashes, with a slash or a dot in it.
-PATH = re.compile(r"(?=.*[./])[\w.@+-]+(/[\w.@+-]+)*")
+PATH = re.compile(r"[\w.@+-]+(/[\w.@+-]+)*")
+# A title can be nothing but a file where it starts so, ends so, or is one of these names.
+HERE = "./"
 PLAIN_FILES = {"Makefile", "Dockerfile", "CHECKSUMS"}
+ENDING = re.compile(
+    r"\.(bash|bat|c|cfg|conf|css|csv|env|html|ini|js|json|lock|log|md|patch|pem|pyi?|rst|service|sh|sql|svg|toml|tsv|txt"
+    r"|xml|ya?ml)"
+)
 
 
 class Kind(Enum):
@@ -62,6 +68,12 @@ ALIASES = {
     "output": f'text title="{OUTPUT_TITLE}"',
 }
 WRITTEN = {*LANGUAGES, *ALIASES.values()}
+# A block that would run is a file only with an ending of its language.
+RUNNABLE = {
+    "python": {".py", ".pyi"},
+    "sql": {".sql"},
+    "bash": {".sh", ".bash"},
+}
 # These show what they print themselves, or print nothing.
 WITHOUT_OUTPUT = {Kind.FILE, Kind.CONSOLE, Kind.PYCON, Kind.DATA}
 
@@ -96,6 +108,11 @@ class Block:
         return self.fence.text
 
     @property
+    def path(self) -> str:
+        """The file of a titled block, below the page workspace."""
+        return str(self.fence.title).removeprefix(HERE)
+
+    @property
     def first_line(self) -> int:
         """The line of the page on which the block's text starts."""
         return self.fence.line + 1
@@ -112,7 +129,7 @@ def classify(fence: Fence) -> Kind:
         if language != "text":
             raise UnknownBlockError(f'expected output is written ```text title="{OUTPUT_TITLE}"')
         return Kind.OUTPUT
-    if title is not None and is_path(title):
+    if title is not None and is_file(language, title):
         return Kind.FILE
     if language == "text" and title is not None and get_close_matches(title.capitalize(), [OUTPUT_TITLE], cutoff=0.8):
         raise UnknownBlockError(f'title {title!r}; expected output is written ```text title="{OUTPUT_TITLE}"')
@@ -126,12 +143,30 @@ def classify(fence: Fence) -> Kind:
     raise UnknownBlockError(f"unknown language {language!r}; {hint}, or give the block a path as its title")
 
 
-def is_path(title: str) -> bool:
-    """Whether a title names a file of the page workspace.
+def is_file(language: str, title: str) -> bool:
+    """Whether a block with this title is a file of the page workspace.
 
     Raises:
-        UnknownBlockError: it does, but the file would lie outside the workspace.
+        UnknownBlockError: it may be one, or the file would lie outside the workspace.
     """
+    kind = LANGUAGES.get(language)
+    if kind in (Kind.CONSOLE, Kind.PYCON):
+        return False
     if title.startswith(("/", "~")) or ".." in title.split("/"):
         raise UnknownBlockError(f"title {title!r} leads out of the page workspace; give a path below it")
-    return title in PLAIN_FILES or PATH.fullmatch(title) is not None
+    if not PATH.fullmatch(title.removeprefix(HERE)):
+        return False
+    ending = PurePosixPath(title).suffix
+    if title.startswith(HERE) or title in PLAIN_FILES:
+        return True
+    if language not in RUNNABLE:
+        return ENDING.fullmatch(ending) is not None or ("/" in title and kind is not Kind.DATA)
+    if ending in RUNNABLE[language]:
+        return True
+    if "/" in title or ENDING.fullmatch(ending) is not None:
+        endings = " or ".join(sorted(RUNNABLE[language]))
+        raise UnknownBlockError(
+            f"title {title!r} may be a file or a name: a file has the ending {endings}, or starts with {HERE}; "
+            f"the name of a block that runs is no path"
+        )
+    return False

@@ -11,12 +11,14 @@ from _pytest._code import Traceback
 from sybil.integration.pytest import SybilFile, SybilItem
 
 from handbook.block import Block
+from handbook.document import PageDocument
 from handbook.failure import BlockError
 from handbook.lint import lintable
+from handbook.output import bounded, visible
 from handbook.page import Problem
-from handbook.record import entries_of, problem_entry
-from handbook.run import PageRun, Status
-from handbook.suite import HANDBOOK, PageDocument
+from handbook.proof import entries_of, problem_entry
+from handbook.run import PageRun
+from handbook.session import HANDBOOK
 
 EXAMPLES = "examples"
 # What an item tells the process that reports: with xdist, another one than it runs in.
@@ -35,7 +37,7 @@ class PageFile(SybilFile):
         for problem in document.page.problems:
             yield ProblemItem.from_parent(self, name=f"line {problem.line}", problem=problem)
         if not document.page.problems:
-            for example in document.examples():
+            for example in document.blocks:
                 yield BlockItem.from_parent(self, sybil=handbook.sybil, example=example)
             if any(lintable(block) for block in document.page):
                 yield ExamplesItem.from_parent(self, name=EXAMPLES)
@@ -97,21 +99,23 @@ class BlockItem(SybilItem):
         return self.path, self.block.line - 1, self.nodeid
 
     def runtest(self) -> None:
-        handbook = self.config.stash[HANDBOOK]
         document = self.example.document
         assert isinstance(document, PageDocument)
-        run = handbook.run_of(document)
-        outcome = run.reach(self.block, lambda block: document.by_id[block.id].evaluate())
-        self.user_properties.append((PROOF_PROPERTY, entries_of(self.block, outcome)))
-        if outcome.status is Status.NOT_RUN:
-            raise pytest.skip.Exception(f"not run: {self.block.reason}", _use_item_location=True)
-        if outcome.blocked_by is not None:
-            self._not_reached(run, outcome.blocked_by)
-        if outcome.failure is not None:
-            raise outcome.failure
+        run = self.config.stash[HANDBOOK].run_of(document)
+        try:
+            self.example.evaluate()
+        except pytest.skip.Exception:
+            if run.outcomes[self.block.id].blocked_by is not None:
+                self._not_reached(run)
+            raise
+        finally:
+            if outcome := run.outcomes.get(self.block.id):
+                self.user_properties.append((PROOF_PROPERTY, entries_of(self.block, outcome)))
 
-    def _not_reached(self, run: PageRun, blocker: Block) -> None:
+    def _not_reached(self, run: PageRun) -> None:
         """A block that is not reached fails in the place of the one that failed, where that one has no report."""
+        blocker = run.outcomes[self.block.id].blocked_by
+        assert blocker is not None
         selected = {item.name for item in self.session.items if item.path == self.path}
         failure = run.outcomes[blocker.id].failure
         if blocker.id not in selected and failure is not None:
@@ -125,23 +129,23 @@ class BlockItem(SybilItem):
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         if isinstance(excinfo.value, BlockError):
-            return "\n".join(report(self, excinfo.value))
+            return "\n".join(explained(self, excinfo.value))
         return pytest.Item.repr_failure(self, excinfo, style)
 
 
-def report(item: BlockItem, failure: BlockError) -> Iterator[str]:
+def explained(item: BlockItem, failure: BlockError) -> Iterator[str]:
     """What a person reads of a failure: where, what, the block, what differs, and what to do."""
     document = item.example.document
     assert isinstance(document, PageDocument)
     # Not always the item's own: a block above it may have failed in its place.
     block = [block for block in document.page if block.line <= failure.line][-1]
-    yield f"{_place(item, failure.line)}: {failure.summary}"
+    yield f"{_place(item, failure.line)}: {visible(failure.summary)}"
     yield ""
     for number, line in enumerate(block.text.split("\n"), block.first_line):
         yield f"{'>' if number == failure.line else ' '} {number:4} | {line}".rstrip()
     if failure.details:
         yield ""
-        yield from (f"    {line}".rstrip() for line in failure.details)
+        yield from (f"    {line}".rstrip() for line in bounded(failure.details))
     yield ""
     yield f"Run it again:  .venv/bin/pytest '{item.path.relative_to(item.config.rootpath)}::{block.id}'"
     if failure.outdated:

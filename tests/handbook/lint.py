@@ -19,9 +19,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from handbook.baseline import DIRECTORY
 from handbook.block import Block, Kind
 from handbook.failure import BlockError
-from handbook.files import MIGRATIONS
 from handbook.page import Page
 from handbook.python import read_session
 
@@ -114,7 +114,7 @@ def lintable(block: Block) -> bool:
 
 
 def _is_python_file(block: Block) -> bool:
-    return block.kind is Kind.FILE and str(block.fence.title).endswith(".py")
+    return block.kind is Kind.FILE and block.path.endswith(".py")
 
 
 def _numbers(block: Block) -> list[int]:
@@ -142,7 +142,7 @@ def _sql_of(block: Block) -> Iterator[Snippet]:
         lines = ["" if line.startswith("\\") else line for line in block.text.split("\n")]
         yield Snippet(block, "\n".join(lines) + "\n", _numbers(block))
     elif block.kind is Kind.PYTHON or _is_python_file(block):
-        migration = _is_python_file(block) and Path(str(block.fence.title)).parent.name == MIGRATIONS
+        migration = _is_python_file(block) and Path(block.path).parent.name == DIRECTORY.name
         try:
             tree = ast.parse(block.text)
         except SyntaxError:

@@ -7,13 +7,15 @@ of a line and blank lines at the end do not count.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
 ELLIPSIS = "..."
 # Python-Markdown's tab length.
 TAB = 4
+MOST_LINES, MOST_COLUMNS = 200, 500
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 # What the differences cost. A line that is replaced costs no more than one that is missing: otherwise the `...` beside
 # it would stand for what was printed in its place.
 MISSING, REPLACED, ADDED = 3, 3, 1
@@ -106,6 +108,23 @@ def lines_of(text: str) -> list[str]:
     while lines and not lines[-1]:
         lines.pop()
     return lines
+
+
+def visible(text: str) -> str:
+    """A text with its control characters written out, so that a terminal does not act on them."""
+    return CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def bounded(lines: Sequence[str]) -> list[str]:
+    """Lines as a person can read them: visible, not too many, and none too long."""
+    shown = list(lines)
+    if len(shown) > MOST_LINES:
+        half = MOST_LINES // 2
+        shown = [*shown[:half], f"[{len(shown) - 2 * half} more lines]", *shown[-half:]]
+    return [
+        line if len(line) <= MOST_COLUMNS else f"{line[:MOST_COLUMNS]} [{len(line) - MOST_COLUMNS} more]"
+        for line in map(visible, shown)
+    ]
 
 
 def compare(expected: list[str], actual: list[str]) -> Comparison:

@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 from handbook.block import Kind
-from handbook.database import Server
 from handbook.items import PROOF_PROPERTY, UPDATE_PROPERTY, BlockItem, PageFile
-from handbook.record import PROOF
+from handbook.postgres import Postgres
+from handbook.proof import PROOF
 from handbook.rendering import Renderer
 from handbook.run import Status
-from handbook.suite import DOCS, HANDBOOK, Handbook, default_workers, pages_of
+from handbook.session import HANDBOOK, Handbook, default_workers, pages_of
+from handbook.workshop import DOCS
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -121,13 +122,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres(pytestconfig: pytest.Config) -> Server:
+def postgres(pytestconfig: pytest.Config) -> Postgres:
     """The run's PostgreSQL server."""
     return pytestconfig.stash[HANDBOOK].server
 
 
 @pytest.fixture
-def database_url(postgres: Server) -> Iterator[str]:
+def database_url(postgres: Postgres) -> Iterator[str]:
     """The address of a fresh, empty database."""
     name = postgres.create("empty")
     yield postgres.url(name)
@@ -135,7 +136,7 @@ def database_url(postgres: Server) -> Iterator[str]:
 
 
 @pytest.fixture
-def migrated_url(postgres: Server) -> Iterator[str]:
+def migrated_url(postgres: Postgres) -> Iterator[str]:
     """The address of a fresh database with the checkout's migrations applied."""
     name = postgres.create("migrated")
     yield postgres.url(name)

@@ -1,36 +1,23 @@
-"""Python blocks and sessions: run in the page's namespace, with `await` at the top level."""
+"""Python blocks and sessions: sent to the page's process, and compared with what the page shows."""
 
 from __future__ import annotations
 
 import ast
-import io
 import re
-import sys
-import traceback
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from inspect import CO_COROUTINE
-from pathlib import Path
-from types import CodeType, TracebackType
-from typing import Any
 
-from _pytest.assertion.rewrite import rewrite_asserts
+from sybil import Example
 
 from handbook.block import Block
-from handbook.failure import BlockError
+from handbook.failure import BlockError, printed_by
 from handbook.output import ELLIPSIS, Expected, lines_of
-from handbook.workspace import Workspace
+from handbook.run import PageRun
 
 PROMPT = ">>>"
 CONTINUATION = "..."
-HEADER = "Traceback (most recent call last):"
-NEVER_AWAITED = "was never awaited"
-# Those that Python leaves out unless it is told otherwise.
-SILENT_WARNINGS = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
-# What the namespace offers without the page having made it.
-CONNECTION = re.compile(r"\bconn\b")
+# A traceback's first line, with the margin that it has in an exception group.
+HEADER = re.compile(r"(?P<margin>[ |+]*)(?:Exception Group )?Traceback \(most recent call last\):")
 
 
 @dataclass(frozen=True)
@@ -42,66 +29,33 @@ class Exchange:
     expected: Expected
 
 
-def run_python(block: Block, page: Path, workspace: Workspace) -> str:
-    """Run a Python block; return what it prints.
+def evaluate_python(example: Example) -> None:
+    """Run a Python block.
 
     Raises:
         BlockError: it does not parse, or it raised.
     """
-    tree = parse(block.text, block.first_line, page)
-    rewrite_asserts(tree, block.text.encode())
-    with _capture(block) as printed:
-        try:
-            _execute(compile(tree, str(page), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), workspace, block.text)
-        except (KeyboardInterrupt, BlockError):  # the run is interrupted, or the block's time is up
-            raise
-        except BaseException as error:  # SystemExit too: what ends the reader's Python is a failure here
-            raise failure(error, page, block.first_line, printed.getvalue()) from None
-    return printed.getvalue()
+    run, block = PageRun.of(example), example.parsed
+    ran = run.workspace.execute(block.text, block.first_line)
+    run.printed = ran.printed
+    printed_by(ran, block.first_line)
 
 
-def run_file(block: Block, page: Path, target: Path) -> None:
-    """Import a Python file that a page has written, as the reader's Python would.
+def evaluate_pycon(example: Example) -> None:
+    """Run a session, and compare what each statement prints.
 
     Raises:
-        BlockError: it does not parse, or it raised.
+        BlockError: a statement does not parse, or prints something else.
     """
-    tree = parse(block.text, block.first_line, page)
-    with _capture(block) as printed:
-        try:
-            namespace = {"__name__": target.stem, "__file__": str(target)}
-            exec(compile(tree, str(page), "exec"), namespace)  # noqa: S102 - running the page is what this is for
-        except (KeyboardInterrupt, BlockError):  # the run is interrupted, or the block's time is up
-            raise
-        except BaseException as error:  # SystemExit too: what ends the reader's Python is a failure here
-            raise failure(error, page, block.first_line, printed.getvalue()) from None
-
-
-def run_session(block: Block, page: Path, workspace: Workspace, check: Callable[[Expected, list[str]], None]) -> str:
-    """Run a session; return what it prints, prompts included.
-
-    Args:
-        check: called for each exchange with what the page shows below it and what was printed.
-
-    Raises:
-        BlockError: a statement does not parse.
-    """
-    shown = []
+    run, block = PageRun.of(example), example.parsed
+    shown: list[str] = []
     for exchange in read_session(block):
-        tree = parse(exchange.source, exchange.line, page)
-        with _capture(block) as printed:
-            try:
-                for statement in tree.body:
-                    code = compile(ast.Interactive([statement]), str(page), "single", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-                    _execute(code, workspace, exchange.source)
-            except (KeyboardInterrupt, BlockError):  # the run is interrupted, or the block's time is up
-                raise
-            except BaseException as error:
-                print(HEADER, f"  {ELLIPSIS}", *_message(error), sep="\n", file=printed)
-        actual = lines_of(printed.getvalue())
-        check(without_frames(exchange.expected), actual)
+        ran = run.workspace.execute(exchange.source, exchange.line, interactive=True)
+        actual = without_frames(lines_of(printed_by(ran, exchange.line)))
+        expected = expected_of(exchange.expected)
+        run.check(block, expected, actual if _tracebacks(expected.lines) != 1 else _last_alone(actual))
         shown += [*_prompts(exchange.source), *actual]
-    return "\n".join(shown)
+        run.printed = "\n".join(shown)
 
 
 def read_session(block: Block) -> Iterator[Exchange]:
@@ -123,6 +77,11 @@ def read_session(block: Block) -> Iterator[Exchange]:
         yield Exchange(block.first_line + start, "\n".join(source), expected)
 
 
+def reads_as_prompt(line: str) -> bool:
+    """Whether a session would read a line as a statement, or as more of one."""
+    return _is_prompt(line) or line == CONTINUATION or line.startswith(CONTINUATION + " ")
+
+
 def _is_prompt(line: str) -> bool:
     return line == PROMPT or line.startswith(PROMPT + " ")
 
@@ -137,7 +96,7 @@ def _continues(line: str, source: list[str]) -> bool:
 def _is_simple(source: str) -> bool:
     try:
         tree = ast.parse(source)
-    except SyntaxError:
+    except (SyntaxError, ValueError):
         return False
     return not any(hasattr(statement, "body") for statement in tree.body)
 
@@ -147,98 +106,39 @@ def _prompts(source: str) -> list[str]:
     return [f"{PROMPT} {first}", *(f"{CONTINUATION} {line}".rstrip() for line in rest)]
 
 
-def without_frames(expected: Expected) -> Expected:
-    """Expected output in which a traceback's frames stand as one line, as they do in what was printed."""
-    lines, numbers = expected.lines, expected.numbers
-    if HEADER not in lines:
-        return expected
-    start = lines.index(HEADER) + 1
-    end = start
-    while end < len(lines) and (lines[end].startswith(" ") or lines[end] == ELLIPSIS):
-        end += 1
-    return replace(
-        expected,
-        lines=[*lines[:start], f"  {ELLIPSIS}", *lines[end:]],
-        numbers=[*numbers[:start], expected.number(start), *numbers[end:]],
-    )
+def expected_of(expected: Expected) -> Expected:
+    """What a session is compared with: the frames of each traceback stand as one line."""
+    kept = list(_without_frames(expected.lines))
+    return replace(expected, lines=[text for _, text in kept], numbers=[expected.number(index) for index, _ in kept])
 
 
-def parse(source: str, line: int, page: Path) -> ast.Module:
-    """Parse Python that stands on a line of a page.
-
-    Raises:
-        BlockError: it does not parse.
-    """
-    try:
-        # Blank lines above it, so that the lines which Python's messages name are the page's.
-        tree = ast.parse("\n" * (line - 1) + source)
-        compile(tree, str(page), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    except (SyntaxError, ValueError) as error:
-        at = getattr(error, "lineno", None) or line
-        raise BlockError(at, f"{type(error).__name__}: {getattr(error, 'msg', error)}") from None
-    return tree
+def without_frames(lines: Sequence[str]) -> list[str]:
+    """Lines in which the frames of each traceback stand as one."""
+    return [text for _, text in _without_frames(lines)]
 
 
-def _execute(code: CodeType, workspace: Workspace, source: str) -> None:
-    if CONNECTION.search(source):
-        workspace.connect()
-    if code.co_flags & CO_COROUTINE:
-        workspace.runner.run(_await(code, workspace.namespace))
-    else:
-        exec(code, workspace.namespace)  # noqa: S102 - running the page is what this is for
+def _without_frames(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
+    index = 0
+    while index < len(lines):
+        yield index, lines[index]
+        index += 1
+        if header := HEADER.fullmatch(lines[index - 1]):
+            margin = header["margin"].replace("+", "|")
+            start = index
+            while index < len(lines) and _is_frame(lines[index], len(margin)):
+                index += 1
+            yield min(start, len(lines) - 1), f"{margin}  {ELLIPSIS}"
 
 
-async def _await(code: CodeType, namespace: dict[str, Any]) -> None:
-    await eval(code, namespace)  # noqa: S307 - running the page is what this is for
+def _is_frame(line: str, margin: int) -> bool:
+    return line.strip() == ELLIPSIS or (not line[:margin].strip(" |") and line[margin:].startswith(" "))
 
 
-@contextmanager
-def _capture(block: Block) -> Iterator[io.StringIO]:
-    """Gather what a block prints, warnings included, which are those that the reader's Python shows.
-
-    Raises:
-        BlockError: an `await` is forgotten, so that something on the page never happened.
-    """
-    printed = io.StringIO()
-    forgotten: list[BlockError] = []
-
-    def show(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any, **__: Any) -> None:
-        if category is RuntimeWarning and str(message).endswith(NEVER_AWAITED):
-            inside = block.line < lineno < block.fence.end_line
-            forgotten.append(BlockError(lineno if inside else block.first_line, f"{message}; write await before it"))
-        else:
-            sys.stderr.write(warnings.formatwarning(message, category, filename, lineno))
-
-    with redirect_stdout(printed), redirect_stderr(printed), warnings.catch_warnings():
-        warnings.resetwarnings()
-        for category in SILENT_WARNINGS:
-            warnings.simplefilter("ignore", category)
-        warnings.filterwarnings("default", category=DeprecationWarning, module="__main__")
-        warnings.filterwarnings("always", f".*{NEVER_AWAITED}$", RuntimeWarning)
-        warnings.showwarning = show
-        yield printed
-    if forgotten:
-        raise forgotten[0]
+def _tracebacks(lines: Sequence[str]) -> int:
+    return sum(HEADER.fullmatch(line) is not None for line in lines)
 
 
-def failure(error: BaseException, page: Path, line: int, printed: str = "") -> BlockError:
-    """The failure that an exception in a block stands for: at the page's line, without the harness's own frames."""
-    frames = _from_page(error.__traceback__, page)
-    at = frames.tb_lineno if frames else line
-    name = type(error).__name__
-    first = str(error).split("\n", 1)[0]
-    report = traceback.TracebackException(type(error), error, frames, compact=True)
-    details = [text for chunk in report.format() for text in chunk.rstrip("\n").split("\n")]
-    if printed.strip():
-        details = ["it printed:", *lines_of(printed), "", *details]
-    return BlockError(at, f"{name}: {first}" if first else name, details)
-
-
-def _from_page(frames: TracebackType | None, page: Path) -> TracebackType | None:
-    while frames is not None and frames.tb_frame.f_code.co_filename != str(page):
-        frames = frames.tb_next
-    return frames
-
-
-def _message(error: BaseException) -> list[str]:
-    return "".join(traceback.format_exception_only(error)).rstrip("\n").split("\n")
+def _last_alone(lines: list[str]) -> list[str]:
+    """What was printed without the tracebacks that led to the last one: a page may show that alone."""
+    places = [index for index, line in enumerate(lines) if HEADER.fullmatch(line)]
+    return [*lines[: places[0]], *lines[places[-1] :]] if len(places) > 1 else lines

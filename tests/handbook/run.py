@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import re
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
-from types import FrameType
+from functools import cached_property
 
-from handbook.block import Block, Kind
-from handbook.database import DatabaseError
+import pytest
+from sybil import Example
+from sybil.example import NotEvaluated
+
+from handbook.block import Block
 from handbook.failure import BlockError
-from handbook.files import check_data, write_file
 from handbook.output import Expected, compare, lines_of
-from handbook.program import TIME_LIMIT, run_bash, run_console, run_sql
-from handbook.python import run_python, run_session
+from handbook.postgres import DatabaseError
+from handbook.workshop import Order, Workshop
 from handbook.workspace import Workspace
-
-# The ways in which Python comes to the page's database. A page with none of them, and no other kind of block that
-# could use it, costs no database.
-REACHES_DATABASE = re.compile(r"\b(conn|src|asyncpg|environ|getenv|subprocess)\b")
-# Python that has none of these computes and prints: it can reach no file, variable, module or process.
-REACHES_OUT = re.compile(r"\b(import|open|exec|eval|compile|breakpoint|input|conn)\b|__")
-COMPUTES = {Kind.PYTHON, Kind.PYCON, Kind.DATA}
-USES_DATABASE = {Kind.SQL, Kind.CONSOLE, Kind.BASH}
 
 
 class Status(Enum):
@@ -60,109 +51,115 @@ class Edit:
     lines: list[str]
 
 
-@dataclass
 class PageRun:
-    """One page being run.
+    """One page being run; its document asks it before the evaluator of a block's kind.
 
-    Args:
-        path: the page.
-        blocks: its blocks.
-        workspace: where they run.
+    Arguments:
+        examples: the page's blocks that are tested, in their order.
+        order: the page's file and database.
+        workshop: makes the page's workspace.
         updating: collect edits that bring expected output up to date, instead of failing.
-        outcomes: what became of the blocks that have run in this workspace already.
+        following: the page that comes after this one.
     """
 
-    path: Path
-    blocks: list[Block]
-    workspace: Workspace
-    updating: bool = False
-    edits: list[Edit] = field(default_factory=list)
-    outcomes: dict[str, Outcome] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        blocks = [block for block in self.blocks if block.kind is not Kind.SHOWN]
-        self._waiting = [block for block in blocks if block.id not in self.outcomes]
+    def __init__(
+        self,
+        examples: Iterable[Example],
+        order: Order,
+        workshop: Workshop,
+        *,
+        updating: bool = False,
+        following: Order | None = None,
+    ) -> None:
+        self.path = order.page
+        self.outcomes: dict[str, Outcome] = {}
+        self.edits: list[Edit] = []
+        self.printed = ""
+        """What the block that is evaluated has printed."""
+        self._waiting = deque(examples)
+        self._order, self._workshop, self._following = order, workshop, following
+        self._updating = updating
+        self._current: Block | None = None
         self._failed: Block | None = None
-        self._uses_database = any(_uses_database(block) for block in blocks)
-        self._uses_workspace = any(_uses_workspace(block) for block in blocks)
 
-    def open(self) -> None:
-        """Make what the page needs before its first block does."""
-        if self._uses_database:
-            _ = self.workspace.database_url
-        if self._uses_workspace:
-            _ = self.workspace.directory
+    @classmethod
+    def of(cls, example: Example) -> PageRun:
+        """The run that an example is part of."""
+        run = example.namespace["run"]
+        assert isinstance(run, cls)
+        return run
 
-    def reach(self, block: Block, evaluate: Callable[[Block], None]) -> Outcome:
-        """Run the blocks of the page up to this one, those that have not run yet, and say what became of it.
+    def advance(self, block: Block | None = None) -> None:
+        """Run the blocks above one, or all of them where none is named, as far as they pass."""
+        while self._waiting and self._failed is None and self._waiting[0].parsed is not block:
+            example = self._waiting.popleft()
+            self.outcomes[example.parsed.id] = self._attempt(example)
 
-        Args:
-            evaluate: runs one block; `evaluate` of this class, by way of Sybil.
+    @cached_property
+    def workspace(self) -> Workspace:
+        """The page's workspace, made when the first of its blocks needs one."""
+        return self._workshop.open(*self._order, self._following)
+
+    def evaluate(self, example: Example) -> None:
+        """Run a block, and those above it that have not run; leave each to its kind's evaluator.
+
+        Raises:
+            NotEvaluated: it is this block's turn.
+            BlockError: the block failed.
+            pytest.skip.Exception: it does not run, or is not reached.
         """
+        block: Block = example.parsed
+        if block is self._current:
+            raise NotEvaluated
         while block.id not in self.outcomes:
-            following = self._waiting.pop(0)
-            outcome = self._attempt(following, evaluate)
-            self.outcomes[following.id] = outcome
-            if outcome.status is Status.FAILED:
-                self._failed = following
-        return self.outcomes[block.id]
+            following = self._waiting.popleft()
+            self.outcomes[following.parsed.id] = self._attempt(following)
+        outcome = self.outcomes[block.id]
+        if outcome.failure is not None:
+            raise outcome.failure
+        if outcome.status is Status.NOT_RUN:
+            raise pytest.skip.Exception(f"not run: {block.reason}", _use_item_location=True)
+        if outcome.blocked_by is not None:
+            raise pytest.skip.Exception("not reached", _use_item_location=True)
 
-    def _attempt(self, block: Block, evaluate: Callable[[Block], None]) -> Outcome:
+    def _attempt(self, example: Example) -> Outcome:
+        block: Block = example.parsed
         if block.reason is not None:
             return Outcome(Status.NOT_RUN)
         if self._failed is not None:
             return Outcome(Status.NOT_REACHED, blocked_by=self._failed)
-        self._printed = ""
+        self._current, self.printed = block, ""
         start = time.perf_counter()
+        failure: BlockError | None = None
         try:
-            evaluate(block)
-        except BlockError as failure:
-            return Outcome(Status.FAILED, self._printed, time.perf_counter() - start, failure)
-        return Outcome(Status.PASSED, self._printed, time.perf_counter() - start)
+            example.evaluate()
+            if block.output is not None:
+                expected = Expected.at(block.output.line + 1, block.output.text)
+                self.check(block, expected, lines_of(self.printed))
+            if not self._waiting:
+                self._leave(block)
+        except BlockError as error:
+            failure = error
+        except DatabaseError as error:
+            failure = BlockError(block.line, "the page's database cannot be made", str(error).split("\n"))
+        finally:
+            self._current = None
+        if failure is not None:
+            self._failed = block
+        status = Status.PASSED if failure is None else Status.FAILED
+        return Outcome(status, self.printed, time.perf_counter() - start, failure)
 
-    def evaluate(self, block: Block) -> None:
-        """Run one block in the page workspace and compare what it prints with what the page shows.
+    def check(self, block: Block, expected: Expected, actual: Sequence[str]) -> None:
+        """Compare what a block printed with what the page shows.
 
         Raises:
-            BlockError: it did not do what the page says.
+            BlockError: they differ, and the page is not being brought up to date.
         """
-        try:
-            if self._uses_database:
-                _ = self.workspace.database_url
-            with self.workspace.active() if self._uses_workspace else nullcontext(), _time_limit(block):
-                self._printed = self._run(block)
-        except DatabaseError as error:
-            message = str(error).split("\n")
-            raise BlockError(block.line, "the page's database cannot be made", message) from None
-        if block.output is not None:
-            self._check(block, Expected.at(block.output.line + 1, block.output.text), lines_of(self._printed))
-
-    def _run(self, block: Block) -> str:
-        def check(expected: Expected, actual: list[str]) -> None:
-            self._check(block, expected, actual)
-
-        if block.kind is Kind.PYTHON:
-            return run_python(block, self.path, self.workspace)
-        if block.kind is Kind.PYCON:
-            return run_session(block, self.path, self.workspace, check)
-        if block.kind is Kind.SQL:
-            return run_sql(block, self.workspace)
-        if block.kind is Kind.BASH:
-            return run_bash(block, self.workspace)
-        if block.kind is Kind.CONSOLE:
-            return run_console(block, self.workspace, check)
-        if block.kind is Kind.FILE:
-            write_file(block, self.path, self.workspace)
-        else:
-            check_data(block, block.fence.language)
-        return ""
-
-    def _check(self, block: Block, expected: Expected, actual: list[str]) -> None:
-        comparison = compare(expected.lines, actual)
+        comparison = compare(expected.lines, list(actual))
         place = comparison.first_difference
         if place is None:
             return
-        if self.updating:
+        if self._updating:
             prefix = (block.output or block.fence).prefix
             self.edits.append(Edit(expected.line, expected.count, prefix, comparison.updated()))
             return
@@ -170,33 +167,12 @@ class PageRun:
         summary = f"the output differs (- is what the page shows, + what was printed{covered})"
         raise BlockError(expected.number(place), summary, comparison.difference(), outdated=True)
 
-    def close(self) -> None:
-        """End the page's workspace."""
-        self.workspace.close()
+    def close(self) -> list[str]:
+        """End the page's workspace; return what it leaves changed on the server."""
+        workspace = self.__dict__.get("workspace")
+        return self._workshop.close_page(workspace) if workspace is not None else []
 
-
-def _uses_database(block: Block) -> bool:
-    if block.reason is not None:
-        return False
-    return block.kind in USES_DATABASE or REACHES_DATABASE.search(block.text) is not None
-
-
-def _uses_workspace(block: Block) -> bool:
-    """Whether a block could tell that it runs in a workspace; a page without such blocks is not given one."""
-    return block.reason is None and (block.kind not in COMPUTES or REACHES_OUT.search(block.text) is not None)
-
-
-@contextmanager
-def _time_limit(block: Block) -> Iterator[None]:
-    """Fail a block whose Python does not end; programs have the limit of `program` as well."""
-
-    def expire(_number: int, _frame: FrameType | None) -> None:
-        raise BlockError(block.first_line, f"did not end within {TIME_LIMIT:.0f} s")
-
-    before = signal.signal(signal.SIGALRM, expire)
-    signal.setitimer(signal.ITIMER_REAL, TIME_LIMIT + 5)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+    def _leave(self, block: Block) -> None:
+        if changed := self.close():
+            summary = f"the page leaves the server changed: {', '.join(changed)}; take it back in a block of the page"
+            raise BlockError(block.first_line, summary)

@@ -15,7 +15,7 @@ import pytest
 from handbook.block import Block
 from handbook.items import EXAMPLES
 from handbook.page import Page
-from handbook.suite import HANDBOOK
+from handbook.session import HANDBOOK
 
 # What differs from run to run, and from one Python to the next.
 OUTSIDE = r'File "(?!PROJECT/).*\n'

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from handbook.database import Server
+from handbook.postgres import Postgres
 from harness.project import Project
 
 CORPUS = Path(__file__).parents[1] / "corpus"
@@ -19,7 +19,7 @@ UPDATING = "UPDATE_CORPUS" in os.environ
 
 
 @pytest.fixture(scope="session")
-def listings(tmp_path_factory: pytest.TempPathFactory, worker_id: str, postgres: Server) -> Path:
+def listings(tmp_path_factory: pytest.TempPathFactory, worker_id: str, postgres: Postgres) -> Path:
     """The directory of what one run of all pages made of each of them; the processes of a run share it."""
     assert postgres.run
     base = tmp_path_factory.getbasetemp() if worker_id == "master" else tmp_path_factory.getbasetemp().parent

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import subprocess
 import sys
@@ -19,8 +18,6 @@ from harness.project import ROOT, Project
 from lies import code, commands, data, outputs, sql
 from lies.kinds import lies_of
 from lies.lie import Edit, altered
-from lies.snapshot import _is_live
-from lies.trial import WORTH
 
 # Each line ends with what becomes of the lies about it: every one is caught, or the ones that are named survive.
 PAGE = """
@@ -310,13 +307,6 @@ def test_comparing_an_output_agrees_with_running_its_page(project: Project, comp
 
 
 @pytest.mark.slow
-def test_lies_start_from_a_snapshot(compared: Told) -> None:
-    # What the page waits for takes longer than that, and no lie about its last blocks waits for it.
-    assert WORTH < 0.2
-    assert compared.report["pages"]["ferns.md"]["failure"] is None
-
-
-@pytest.mark.slow
 def test_a_page_that_fails_is_not_lied_about(tmp_path: Path) -> None:
     project = Project(tmp_path / "project", own_server=True)
     project.write("ferns.md", "# Ferns\n\n```pycon\n>>> 1 + 1\n3\n```\n")
@@ -327,23 +317,6 @@ def test_a_page_that_fails_is_not_lied_about(tmp_path: Path) -> None:
         == "line 5: the output differs (- is what the page shows, + what was printed)"
     )
     assert failed.fates == {}
-
-
-def test_a_process_that_has_ended_is_no_obstacle_to_a_copy() -> None:
-    process = subprocess.Popen(["sleep", "60"])
-    assert _is_live(process)
-    process.kill()
-    process.wait()
-    assert not _is_live(process)
-
-    async def start_and_end() -> None:
-        process = await asyncio.create_subprocess_exec("sleep", "60")
-        assert _is_live(process)
-        process.kill()
-        await process.wait()
-        assert not _is_live(process)
-
-    asyncio.run(start_and_end())
 
 
 @pytest.mark.slow

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from handbook.database import Server
 from handbook.output import compare, lines_of
+from handbook.postgres import Postgres
 from handbook.run import Edit
 from handbook.update import apply_edits
 from harness.project import Project, Run
@@ -178,7 +178,7 @@ LEFT = {
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, postgres: Server) -> Project:
+def project(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres) -> Project:
     assert postgres.run
     made = Project(tmp_path_factory.mktemp("update") / "project")
     for name, (before, _) in UPDATED.items():
@@ -230,7 +230,7 @@ def test_update_proves_nothing(update: Run) -> None:
 
 
 @pytest.mark.slow
-def test_update_by_workers(tmp_path: Path, postgres: Server) -> None:
+def test_update_by_workers(tmp_path: Path, postgres: Postgres) -> None:
     """The summary is printed where a person reads it, whichever process has rewritten the page."""
     assert postgres.run
     project = Project(tmp_path / "project")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from handbook.database import Server
+from handbook.postgres import Postgres
 from harness.project import Project
 
 pytestmark = pytest.mark.slow
@@ -79,7 +79,7 @@ true
 
 
 @pytest.fixture
-def project(tmp_path: Path, postgres: Server) -> Project:
+def project(tmp_path: Path, postgres: Postgres) -> Project:
     assert postgres.run
     return Project(tmp_path / "project")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from handbook.database import Server
-from handbook.record import stale_pages
+from handbook.postgres import Postgres
+from handbook.proof import stale_pages
 from harness.project import Project, Run
 from website.digest import block_key
 
@@ -81,7 +81,7 @@ PAGES = {"good.md": GOOD, "deep/good.md": GOOD, "deep-good.md": GOOD, "bad.md": 
 
 
 @pytest.fixture
-def project(tmp_path: Path, postgres: Server) -> Project:
+def project(tmp_path: Path, postgres: Postgres) -> Project:
     assert postgres.run
     made = Project(tmp_path / "project")
     for name, text in PAGES.items():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from handbook.database import Server
+from handbook.postgres import Postgres
 from harness.project import Project, Run
 
 TESTS = "tests/harness/test_parts.py"
@@ -100,7 +100,7 @@ def insert(path: Path, function: str, code: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sabotage", SABOTAGES.values(), ids=SABOTAGES)
-def test_a_sabotaged_harness_is_found_out(sabotage: Sabotage, tmp_path: Path, postgres: Server) -> None:
+def test_a_sabotaged_harness_is_found_out(sabotage: Sabotage, tmp_path: Path, postgres: Postgres) -> None:
     assert postgres.run
     project = Project(tmp_path / "project", copied=("tests",))
     module = project.directory / "tests" / "handbook" / f"{sabotage.module}.py"
@@ -114,7 +114,7 @@ def test_a_sabotaged_harness_is_found_out(sabotage: Sabotage, tmp_path: Path, po
 
 
 @pytest.mark.slow
-def test_a_harness_that_works_passes(tmp_path: Path, postgres: Server) -> None:
+def test_a_harness_that_works_passes(tmp_path: Path, postgres: Postgres) -> None:
     assert postgres.run
     project = Project(tmp_path / "project", copied=("tests",))
     run = run_own_tests(project, "parser or skip")

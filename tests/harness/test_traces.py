@@ -10,7 +10,7 @@ import asyncpg
 import psutil
 import pytest
 
-from handbook.database import Server
+from handbook.postgres import Postgres
 from handbook.workspace import PAGE
 from harness.project import Project
 
@@ -68,7 +68,7 @@ def processes_below(directory: Path) -> list[psutil.Process]:
     return found
 
 
-async def databases_of_pages(server: Server, run: str) -> list[str]:
+async def databases_of_pages(server: Postgres, run: str) -> list[str]:
     """The databases that a run made for its pages; its template stays for other processes of the run."""
     conn = await asyncpg.connect(server.url("postgres"))
     try:
@@ -83,7 +83,7 @@ async def databases_of_pages(server: Server, run: str) -> list[str]:
     [(LINGERING, "done = True", 0), (LINGERING, "raise SystemExit", 1), (WITHOUT_DATABASE, "", 0)],
     ids=["passed", "failed", "without a database"],
 )
-def test_a_run_leaves_nothing(text: str, last: str, status: int, tmp_path: Path, postgres: Server) -> None:
+def test_a_run_leaves_nothing(text: str, last: str, status: int, tmp_path: Path, postgres: Postgres) -> None:
     project = Project(tmp_path / "project")
     seen = tmp_path / "seen"
     project.environment["HANDBOOK_RUN"] = f"{postgres.run}_{tmp_path.name[-8:]}"

@@ -11,8 +11,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from handbook.record import PROOF, read_proof
-from handbook.suite import DOCS, pages_of
+from handbook.proof import PROOF, read_proof
+from handbook.session import pages_of
+from handbook.workshop import DOCS
 from lies import report as reports
 from lies.pool import judged
 from lies.worker import EVERY, Choice, PageReport

@@ -9,7 +9,7 @@ from enum import Enum
 from handbook.block import Block, Kind
 from handbook.failure import BlockError
 from handbook.output import ELLIPSIS, Expected, compare
-from handbook.python import without_frames
+from handbook.python import expected_of
 from lies.kinds import entries_of
 from lies.lie import Lie
 
@@ -66,7 +66,7 @@ def expectations(block: Block) -> list[Expected]:
             expected = [expected for _, _, expected in entries_of(block)]
         except BlockError:
             return []
-        return expected if block.kind is Kind.CONSOLE else [without_frames(one) for one in expected]
+        return expected if block.kind is Kind.CONSOLE else [expected_of(one) for one in expected]
     if block.output is None:
         return []
     return [Expected.at(block.output.line + 1, block.output.text)]

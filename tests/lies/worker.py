@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from handbook.database import serve_alone
 from handbook.page import read, text_of
+from handbook.postgres import serve_alone
 from handbook.rendering import Renderer
+from handbook.workshop import Workshop
 from lies.kinds import is_told, lies_of
-from lies.lie import Lie
 from lies.linted import linted
-from lies.trial import Course, Subject, judge, observe
+from lies.trial import Subject, judge, observe
 from lies.verdict import Verdict, compared, dots, is_about_output
 
 DOCS = "docs"
@@ -51,22 +52,6 @@ class Choice:
 EVERY = Choice()
 
 
-class _Servers:
-    """The worker's server, replaced where a lie has changed what cannot be put back."""
-
-    def __init__(self) -> None:
-        self._entered = serve_alone()
-        self.server = self._entered.__enter__()
-
-    def replace(self) -> None:
-        self.close()
-        self._entered = serve_alone()
-        self.server = self._entered.__enter__()
-
-    def close(self) -> None:
-        self._entered.__exit__(None, None, None)
-
-
 class Worker:
     """Judges lies about pages of a checkout.
 
@@ -77,16 +62,19 @@ class Worker:
     def __init__(self, project: Path) -> None:
         self.project = project
         self.renderer = Renderer(project / CONFIGURATION)
-        self.servers = _Servers()
+        self._resources = ExitStack()
+        server = self._resources.enter_context(serve_alone())
+        self.workshop = Workshop(project, server)
+        self._resources.callback(self.workshop.close)
 
     def close(self) -> None:
         """End the worker's server."""
-        self.servers.close()
+        self._resources.close()
 
     def subject(self, name: str) -> Subject:
         """A page, read."""
         path = self.project / DOCS / name
-        return Subject(name, path, read(text_of(path), self.renderer), self.project)
+        return Subject(path, read(text_of(path), self.renderer))
 
     def judge(self, name: str, choice: Choice = EVERY) -> PageReport:
         """What becomes of the lies about a page.
@@ -102,7 +90,7 @@ class Worker:
             problem = subject.page.problems[0]
             report.failure = f"line {problem.line}: {problem.message}"
             return report
-        course = observe(subject, self.servers.server)
+        course = observe(subject, self.workshop)
         report.failure = course.failure
         if report.failure is None:
             wanted = choice.kinds
@@ -110,21 +98,7 @@ class Worker:
             quick = [] if choice.run_output else [lie for lie in lies if is_about_output(lie)]
             report.verdicts = [compared(lie, course.printed.get(lie.block.id, [])) for lie in quick]
             slow = [lie for lie in lies if choice.run_output or not is_about_output(lie)]
-            report.verdicts += linted(self._run(subject, slow, course, report))
+            report.verdicts += linted([judge(subject, lie, course, self.workshop) for lie in slow])
             report.verdicts.sort(key=lambda verdict: verdict.lie.line)
         report.seconds = time.perf_counter() - start
         return report
-
-    def _run(self, subject: Subject, lies: list[Lie], course: Course, report: PageReport) -> list[Verdict]:
-        verdicts: list[Verdict] = []
-        avoid: set[int] = set()
-        while lies and report.failure is None:
-            judgement = judge(subject, lies, course, avoid, self.servers.server)
-            verdicts += judgement.verdicts
-            if judgement.spoilt:
-                self.servers.replace()
-            if len(judgement.left) == len(lies) and judgement.unfaithful <= avoid:
-                report.failure = judgement.failure or "a lie changes the server in a way that cannot be undone"
-            avoid |= judgement.unfaithful
-            lies = judgement.left
-        return verdicts

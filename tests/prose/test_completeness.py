@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from handbook.database import OWN_SERVER
 from handbook.page import read, text_of
+from handbook.postgres import OWN_SERVER
 from handbook.rendering import Renderer
-from handbook.suite import pages_of
+from handbook.session import pages_of
 from prose.shown import Shown, shown
 from src.config import SettingsError
 from src.db import errors, migration_runner

@@ -11,7 +11,7 @@ import pytest
 
 from handbook.page import read, text_of
 from handbook.rendering import Renderer
-from handbook.suite import pages_of
+from handbook.session import pages_of
 from prose.shown import shown
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -150,7 +150,7 @@ def is_of_the_project(literal: str) -> bool:
     if found := re.fullmatch(r"make ([a-z-]+)(?: [A-Z]+=.*)?", literal):
         return re.search(rf"(?m)^{found[1]}:", (ROOT / "Makefile").read_text(encoding="utf-8")) is not None
     if found := re.fullmatch(r"ARGS=(--[a-z-]+)", literal):
-        programs = (ROOT / "tests" / name / "__main__.py" for name in ("lies", "mutants"))
+        programs = (ROOT / "tests").glob("*/__main__.py")
         return any(f'"{found[1]}"' in program.read_text(encoding="utf-8") for program in programs)
     places = (ROOT, ROOT / "docs", ROOT / "requirements", ROOT / "backend" / "src" / "db")
     names = (literal.rstrip("/"), f"{literal}.py")

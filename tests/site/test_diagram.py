@@ -11,8 +11,8 @@ from pathlib import Path
 import markdown
 import pytest
 
-from handbook.database import Server
 from handbook.page import read, text_of
+from handbook.postgres import Postgres
 from handbook.rendering import Renderer
 from harness.project import Project
 from website.diagrams import comment as diagram
@@ -55,7 +55,7 @@ def query() -> str:
     return block.text
 
 
-def catalogue(postgres: Server, url: str, *changes: str) -> list[dict[str, str]]:
+def catalogue(postgres: Postgres, url: str, *changes: str) -> list[dict[str, str]]:
     """What the page's query prints of a database, after some changes of it."""
     psql = [str(postgres.binary("psql")), "--no-psqlrc", "--quiet", "--pset=pager=off", "--dbname", url]
     commands = [f"--command={sql}" for sql in (*changes, query())]
@@ -71,7 +71,7 @@ def element_of(drawing: Drawing) -> ET.Element:
     return ET.fromstring(svg.removesuffix("</figure>"))  # noqa: S314 - it is made here
 
 
-def test_a_column_that_the_database_has_is_in_the_picture(postgres: Server, migrated_url: str) -> None:
+def test_a_column_that_the_database_has_is_in_the_picture(postgres: Postgres, migrated_url: str) -> None:
     before = catalogue(postgres, migrated_url)
     rows = catalogue(
         postgres,

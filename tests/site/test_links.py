@@ -13,7 +13,7 @@ import pytest
 from mkdocs.config import load_config
 from mkdocs.utils import meta
 
-from handbook.suite import pages_of
+from handbook.session import pages_of
 from src.db import errors
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,58 +8,29 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sybil import Document, Example, Region, Sybil
-from sybil.typing import Parser
 
-from handbook.block import Block, Kind
-from handbook.database import DatabaseError, Server, serve
+from handbook.block import Block
+from handbook.document import CONFIGURATION, BlockParser, PageDocument
 from handbook.lint import Finding, findings_of
 from handbook.page import Page, read, text_of
-from handbook.record import Record
+from handbook.postgres import OWN_SERVER, DatabaseError, Postgres, serve, serve_alone
+from handbook.proof import Record
 from handbook.rendering import Renderer
 from handbook.run import PageRun, Status
 from handbook.update import apply_edits
-from handbook.workspace import Workspace
+from handbook.workshop import DOCS, Workshop
 
-DOCS = "docs"
 # Tested like pages; the site and its proof do not have them.
 BESIDE = ("README.md", "CONTRIBUTING.md")
-CONFIGURATION = "mkdocs.yml"
 MOST_WORKERS = 8
 
 
 def default_workers() -> int:
     """How many processes run pages: twice the cores, since half of a page's time it waits for locks and programs."""
     return min(2 * (os.cpu_count() or 1), MOST_WORKERS)
-
-
-class PageDocument(Document):
-    """A page as Sybil sees it."""
-
-    page: Page
-    run: PageRun | None = None
-
-    @classmethod
-    def parse(cls, path: str, *parsers: Parser, **_: Any) -> PageDocument:
-        """Read a page as Sybil does, but for bytes that are no text: they are a problem of the page."""
-        document = cls(text_of(Path(path)), path)
-        for parser in parsers:
-            for region in parser(document):
-                document.add(region)
-        return document
-
-    @cached_property
-    def by_id(self) -> dict[str, Example]:
-        """The blocks as Sybil's examples."""
-        return {example.parsed.id: example for example in self.examples()}
-
-    def evaluate_block(self, example: Example) -> None:
-        """The evaluator of every region: Sybil hands over the example, the page's run does the work."""
-        assert self.run is not None
-        self.run.evaluate(example.parsed)
 
 
 class HandbookSybil(Sybil):
@@ -88,11 +59,11 @@ class Handbook:
         )
         self.updates: dict[str, str] = {}
         self._resources = ExitStack()
-        self._server: Server | None = None
+        self._server: Postgres | None = None
         self._uses_server = False
         self._renderer: Renderer | None = None
 
-    def begin(self) -> Server:
+    def begin(self) -> Postgres:
         """Start the run: this process gets its environment, and the server, which not every page asks for, starts."""
         if self._server is None:
             try:
@@ -102,7 +73,7 @@ class Handbook:
         return self._server
 
     @property
-    def server(self) -> Server:
+    def server(self) -> Postgres:
         self._uses_server = True
         return self.begin()
 
@@ -131,25 +102,36 @@ class Handbook:
         return (is_page or beside) and (self.project / CONFIGURATION).is_file()
 
     def parse(self, document: Document) -> Iterable[Region]:
-        """Sybil's parser: a region for each block of the page that is tested."""
+        """Sybil's parser, which notes the pages."""
         assert isinstance(document, PageDocument)
-        path = Path(document.path)
-        document.page = read(document.text, self.renderer)
-        self.documents[path] = document
-        starts = _line_starts(document.text)
-        for block in document.page:
-            if block.kind is not Kind.SHOWN:
-                end = starts[min(block.fence.end_line, len(starts) - 1)]
-                yield Region(starts[block.line - 1], end, parsed=block, evaluator=document.evaluate_block)
+        self.documents[Path(document.path)] = document
+        return BlockParser(self.renderer)(document)
+
+    @cached_property
+    def workshop(self) -> Workshop:
+        """Where this process's pages are given their workspaces.
+
+        A process that is one of several has a server for its pages alone: no other page sees what one does to it.
+        """
+        several = hasattr(self.config, "workerinput") and OWN_SERVER not in os.environ
+        postgres = self._resources.enter_context(serve_alone()) if several else self.server
+        workshop = Workshop(self.project, postgres)
+        self._resources.callback(workshop.close)
+        return workshop
 
     def run_of(self, document: PageDocument) -> PageRun:
-        if document.run is None:
-            path = Path(document.path)
-            above = self.docs if self.docs in path.parents else self.project
-            name = "-".join(path.relative_to(above).with_suffix("").parts)
-            workspace = Workspace(self.project, lambda: self.server, document.page.database, name)
-            document.run = PageRun(path, document.page.blocks, workspace, self.updating)
-        return document.run
+        """The page's run, started with the first of its blocks."""
+        if "run" not in document.namespace:
+            order = document.order
+            paths = list(self.left)
+            following = next(
+                (self.documents[path].order for path in paths[paths.index(order.page) + 1 :] if self.left[path]), None
+            )
+            run = PageRun(document.blocks, order, self.workshop, updating=self.updating, following=following)
+            document.start(run)
+        run = document.namespace["run"]
+        assert isinstance(run, PageRun)
+        return run
 
     def expect(self, pages: Iterable[Path]) -> None:
         """Note how many of each page's blocks will have their turn: the page of each block that will run."""
@@ -166,9 +148,8 @@ class Handbook:
         return self._update(path, run) if run is not None and self.updating else None
 
     def _finish(self, path: Path) -> PageRun | None:
-        run = self.documents[path].run
+        run = self.documents[path].stop()
         if run is not None:
-            self.documents[path].run = None
             run.close()
         return run
 
@@ -205,13 +186,6 @@ def pages_of(project: Path) -> dict[str, Path]:
     """The files of a checkout's pages, by their paths below docs."""
     docs = project / DOCS
     return {path.relative_to(docs).as_posix(): path for path in sorted(docs.rglob("*.md"))}
-
-
-def _line_starts(text: str) -> list[int]:
-    starts = [0]
-    for line in text.split("\n"):
-        starts.append(min(starts[-1] + len(line) + 1, len(text)))
-    return starts
 
 
 HANDBOOK: pytest.StashKey[Handbook] = pytest.StashKey()

@@ -1,4 +1,4 @@
-"""The server and the databases of a run: one server for all its processes, a database for each page."""
+"""The PostgreSQL of a run, and the databases that are made on it: one for each page."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import asyncio
 import hashlib
 import os
 import tempfile
+import threading
 import uuid
-from collections.abc import Coroutine, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -17,7 +18,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import asyncpg
 
-from handbook.base import copy_base
+from handbook.baseline import copy_baseline
 from handbook.environment import entered
 
 T = TypeVar("T")
@@ -28,6 +29,23 @@ SCRATCH = "HANDBOOK_SERVER_SCRATCH"
 RUN = "HANDBOOK_RUN"
 OWN_SERVER = "TEST_DATABASE_URL"
 
+# What a page can leave behind on the server beside its own database: databases, roles, tablespaces and settings.
+MADE = """
+    SELECT 'DATABASE' AS kind, datname AS name FROM pg_database WHERE NOT starts_with(datname, $1)
+    UNION ALL SELECT 'ROLE', rolname FROM pg_roles WHERE rolname !~ '^pg_'
+    UNION ALL SELECT 'TABLESPACE', spcname FROM pg_tablespace
+"""
+SETTINGS = """
+    SELECT concat('role ', rolname) AS name,
+        concat_ws(' ', rolsuper, rolinherit, rolcreaterole, rolcreatedb, rolcanlogin, rolreplication, rolbypassrls,
+            rolconnlimit, rolvaliduntil, rolpassword) AS value
+        FROM pg_authid WHERE rolname !~ '^pg_'
+    UNION ALL SELECT concat('settings of role ', setrole::regrole), array_to_string(setconfig, ' ')
+        FROM pg_db_role_setting WHERE setdatabase = 0
+    UNION ALL SELECT concat('members of role ', roleid::regrole), string_agg(member::regrole::text, ' ' ORDER BY 1)
+        FROM pg_auth_members GROUP BY roleid
+    UNION ALL SELECT concat('ALTER SYSTEM, ', name), setting FROM pg_file_settings WHERE sourcefile ~ 'auto.conf'
+"""
 
 # The backend is imported where it is used: pytest loads the harness before it starts to measure the backend's coverage.
 
@@ -37,21 +55,24 @@ class DatabaseError(Exception):
 
 
 @dataclass
-class Server:
+class Postgres:
     """A PostgreSQL server for tests, and the databases made on it.
 
-    Args:
+    Arguments:
         address: URL of a database on the server that a connection for maintenance may use.
         scratch: a directory for files that go with the run.
         environment: put into the environment of each process that must not outlive the run.
         run: what the names of this run's databases start with.
+        alone: whether no other process of the run uses the server.
     """
 
     address: str
     scratch: Path
     environment: Mapping[str, str]
     run: str
+    alone: bool = False
     _runner: asyncio.Runner = field(default_factory=asyncio.Runner, repr=False)
+    _turn: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _admin: asyncpg.Connection[asyncpg.Record] | None = field(default=None, repr=False)
     _templates: set[str] = field(default_factory=set, repr=False)
 
@@ -73,7 +94,7 @@ class Server:
     @property
     def version(self) -> str:
         """The server's version, such as 18.6."""
-        version = self._wait(self._connection()).get_server_version()
+        version = self.ask(_itself).get_server_version()
         return f"{version.major}.{version.minor or version.micro}"
 
     def greet(self) -> None:
@@ -83,106 +104,126 @@ class Server:
             DatabaseError: it cannot be reached; the text says why.
         """
         try:
-            self._wait(self._connection())
+            self.ask(_itself)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            self._runner.close()
             reason = f"{type(error).__name__}: {error}"
             raise DatabaseError(f"{OWN_SERVER} names a server that does not let the tests in ({reason})") from None
+        self.close()
 
     def create(self, template: str = "empty") -> str:
         """Make a database and return its name.
 
-        Args:
-            template: `empty`, or `migrated` for one with the handbook's base of migrations applied.
+        Arguments:
+            template: `empty`, or `migrated` for one with the handbook's baseline of migrations applied.
 
         Raises:
             DatabaseError: the server refused, or a migration failed.
         """
         name = f"{self.run}_{uuid.uuid4().hex[:12]}"
         try:
-            source = "template1" if template == "empty" else self._template()
-            self._wait(self._create(name, source))
+            self.ask(self._create, name, "template1" if template == "empty" else self._template())
         except Exception as error:  # whatever a broken runner raises is told at the block that needs the database
             raise DatabaseError(f"{type(error).__name__}: {error}") from error
         return name
 
     def drop(self, name: str) -> None:
         """Drop a database, and end what is still connected to it."""
-        self._wait(self._drop(name))
+        # Without FORCE it waits five seconds for those that are still connected, and then refuses.
+        self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
     def drop_all(self, run: str | None = None) -> None:
         """Drop what the processes of a run, this one unless it is named, have made and not dropped."""
-        for name in self._wait(self._names(run or self.run)):
-            self.drop(name)
+        for row in self.fetch("SELECT datname FROM pg_database WHERE starts_with(datname, $1)", f"{run or self.run}_"):
+            self.drop(row["datname"])
+
+    def fetch(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
+        """The rows of a statement, run on the connection for maintenance."""
+        rows: list[asyncpg.Record] = self.ask(lambda admin: admin.fetch(statement, *arguments))
+        return rows
+
+    def execute(self, statement: str) -> None:
+        """Run a statement on the connection for maintenance."""
+        self.ask(lambda admin: admin.execute(statement))
+
+    def state(self) -> dict[str, str]:
+        """What the server holds beside the run's databases, each with its settings."""
+        made = {f'{row["kind"]} "{row["name"]}"': "" for row in self.fetch(MADE, f"{self.run}_")}
+        return made | {row["name"]: row["value"] for row in self.fetch(SETTINGS)}
+
+    def restore(self, before: Mapping[str, str]) -> list[str]:
+        """Drop what has come to the server since it was in some state; return what else is no longer as it was."""
+        for _ in range(2):  # a role goes once those are gone that hang on it
+            for name in self.state().keys() - before.keys():
+                if name.startswith(("DATABASE", "ROLE", "TABLESPACE")):
+                    with suppress(asyncpg.PostgresError):
+                        self.execute(f"DROP {name}{' WITH (FORCE)' if name.startswith('DATABASE') else ''}")
+        now = self.state()
+        return sorted(name for name in now.keys() | before.keys() if now.get(name) != before.get(name))
 
     def close(self) -> None:
         """Close the connection for maintenance; it opens anew when it is needed, in a fork of this process too."""
         if self._admin is not None:
-            self._wait(self._admin.close())
+            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                self._runner.run(self._admin.close(timeout=5))
             self._admin = None
         self._runner.close()
         self._runner = asyncio.Runner()
 
-    def _wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        return self._runner.run(coroutine)
+    def ask(self, question: Any, *arguments: Any) -> Any:
+        """What an async function returns that is given the connection for maintenance; one thread asks at a time."""
 
-    async def _connection(self) -> asyncpg.Connection[asyncpg.Record]:
-        if self._admin is None or self._admin.is_closed():
-            self._admin = await asyncpg.connect(self.address)
-        return self._admin
+        async def answer() -> Any:
+            if self._admin is None or self._admin.is_closed():
+                self._admin = await asyncpg.connect(self.address)
+            return await question(self._admin, *arguments)
 
-    async def _create(self, name: str, source: str) -> None:
-        admin = await self._connection()
+        with self._turn:
+            return self._runner.run(answer())
+
+    @staticmethod
+    async def _create(admin: asyncpg.Connection[asyncpg.Record], name: str, source: str) -> None:
         # Copying files beats writing every page of the copy to the log; PostgreSQL 14 knows no other way.
         strategy = "STRATEGY FILE_COPY" if admin.get_server_version().major >= 15 else ""
         await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{source}" {strategy}')
-
-    async def _drop(self, name: str) -> None:
-        admin = await self._connection()
-        # Without FORCE it waits five seconds for those that are still connected, and then refuses.
-        await admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-
-    async def _names(self, run: str) -> list[str]:
-        admin = await self._connection()
-        rows = await admin.fetch(r"SELECT datname FROM pg_database WHERE starts_with(datname, $1 || '_')", run)
-        return [row["datname"] for row in rows]
 
     def _template(self) -> str:
         # Processes of one run may have different code: a project within a test, or a backend edited under `make serve`.
         name = f"{self.run}_{_code_digest()}"
         if name not in self._templates:
-            self._wait(self._make_template(name))
+            self.ask(self._make_template, name)
             self._templates.add(name)
         return name
 
-    async def _make_template(self, name: str) -> None:
+    async def _make_template(self, admin: asyncpg.Connection[asyncpg.Record], name: str) -> None:
         """Make the migrated database once a run: the first process makes it, the others wait for it."""
         from src.db.migration_runner import MIGRATIONS_DIRECTORY, run_migrations  # noqa: PLC0415
 
-        admin = await self._connection()
-        exists = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)"
         await admin.execute("SELECT pg_advisory_lock(hashtext($1))", name)
         try:
-            if not await admin.fetchval(exists, name):
+            if not await admin.fetchval("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name):
                 draft = f"{name}_draft"
                 await admin.execute(f'DROP DATABASE IF EXISTS "{draft}" WITH (FORCE)')
-                await self._create(draft, "template1")
+                await self._create(admin, draft, "template1")
                 self.scratch.mkdir(parents=True, exist_ok=True)
                 with tempfile.TemporaryDirectory(dir=self.scratch) as directory:
-                    copy_base(MIGRATIONS_DIRECTORY, Path(directory))
+                    copy_baseline(MIGRATIONS_DIRECTORY, Path(directory))
                     await run_migrations(self.url(draft), directory=directory)
                 await admin.execute(f'ALTER DATABASE "{draft}" RENAME TO "{name}"')
         finally:
             await admin.execute("SELECT pg_advisory_unlock(hashtext($1))", name)
 
 
+async def _itself(admin: asyncpg.Connection[asyncpg.Record]) -> asyncpg.Connection[asyncpg.Record]:
+    return admin
+
+
 @contextmanager
-def serve(installation: Path | None = None) -> Iterator[Server]:
+def serve(installation: Path | None = None) -> Iterator[Postgres]:
     """The server of this run: the one that its first process chose, one of your own, or a throw-away.
 
     Until it ends, this process has the environment of a run, which hands the choice to the run's other processes.
 
-    Args:
+    Arguments:
         installation: the directory of the PostgreSQL that a throw-away runs; None for the wheel's.
 
     Raises:
@@ -190,49 +231,42 @@ def serve(installation: Path | None = None) -> Iterator[Server]:
     """
     environ = os.environ
     if ADDRESS in environ:
-        shared = Server(environ[ADDRESS], Path(environ[SCRATCH]), _marker(environ), environ[RUN])
+        marker = {name: value for name, value in environ.items() if name.startswith("PLANTOPS_RUN")}
+        shared = Postgres(environ[ADDRESS], Path(environ[SCRATCH]), marker, environ[RUN])
         with entered(shared.scratch):
             try:
                 yield shared
             finally:
                 shared.close()
         return
-    from src.db import server  # noqa: PLC0415
-
-    with server.throwaway(installation=installation) as own:
-        chosen = Server(
-            environ.get(OWN_SERVER) or own.url("postgres"),
-            own.scratch,
-            own.environment,
-            f"handbook_{uuid.uuid4().hex[:8]}",
-        )
+    with serve_alone(installation, environ.get(OWN_SERVER)) as chosen:
         if OWN_SERVER in environ:
             chosen.greet()
-        with entered(chosen.scratch):
-            environ.update(chosen.shared)
-            try:
-                yield chosen
-            finally:
-                if OWN_SERVER in environ:
-                    chosen.drop_all()
-                chosen.close()
+        environ.update(chosen.shared)
+        try:
+            yield chosen
+        finally:
+            if OWN_SERVER in environ:
+                chosen.drop_all()
 
 
 @contextmanager
-def serve_alone() -> Iterator[Server]:
-    """A throw-away server that no other process of the run uses."""
+def serve_alone(installation: Path | None = None, address: str | None = None) -> Iterator[Postgres]:
+    """A throw-away server that no other process of the run uses.
+
+    Arguments:
+        installation: as for `serve`.
+        address: of a server that is used in its place.
+    """
     from src.db import server  # noqa: PLC0415
 
-    with server.throwaway() as own, entered(own.scratch):
-        alone = Server(own.url("postgres"), own.scratch, own.environment, f"handbook_{uuid.uuid4().hex[:8]}")
+    with server.throwaway(installation=installation) as own, entered(own.scratch):
+        run = f"handbook_{uuid.uuid4().hex[:8]}"
+        alone = Postgres(address or own.url("postgres"), own.scratch, own.environment, run, alone=True)
         try:
             yield alone
         finally:
             alone.close()
-
-
-def _marker(environ: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environ.items() if name.startswith("PLANTOPS_RUN")}
 
 
 @cache

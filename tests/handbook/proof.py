@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from handbook.block import Block, Kind
+from handbook.output import bounded
 from handbook.page import Page, Problem
 from handbook.rendering import Fence
 from handbook.run import Outcome, Status
@@ -27,7 +28,7 @@ WITH_OUTPUT = {Kind.PYTHON, Kind.SQL, Kind.BASH}
 class Record:
     """The proof of a run, page by page.
 
-    Args:
+    Arguments:
         project: the checkout.
         proof: the proof file, seen from the checkout.
     """
@@ -39,7 +40,7 @@ class Record:
     def add(self, page: str, entries: list[dict[str, Any]]) -> None:
         """Add what became of some blocks of a page.
 
-        Args:
+        Arguments:
             page: its path below docs, as the site names it.
             entries: one for each block, as `entries_of` makes them.
         """
@@ -52,7 +53,7 @@ class Record:
     def write(self, postgresql: str | None, pages: Mapping[str, Path], read: Callable[[Path], Page]) -> Path:
         """Write the proof, with what an earlier run has shown of blocks that this one did not touch.
 
-        Args:
+        Arguments:
             postgresql: the server's version, where one was used.
             pages: the files of every page of the handbook, by their paths below docs; the proof holds no others.
             read: reads a page. It is asked for those that ran or have changed since the last proof, and no others.
@@ -96,9 +97,9 @@ def read_proof(path: Path) -> dict[str, Any]:
 
 
 def stale_pages(project: Path, pages: Mapping[str, Path]) -> list[Path]:
-    """The pages that the proof does not cover: they have changed, or the backend has, or a block did not pass.
+    """The pages that the proof does not cover: they have changed, or the code has, or a block did not pass.
 
-    Args:
+    Arguments:
         project: the checkout.
         pages: the files of its pages, by their paths below docs.
     """
@@ -168,7 +169,7 @@ def entries_of(block: Block, outcome: Outcome) -> list[dict[str, Any]]:
         became["failure"] = {
             "line": outcome.failure.line,
             "summary": outcome.failure.summary,
-            "details": outcome.failure.details,
+            "details": bounded(outcome.failure.details),
         }
     entry = _entry(block.fence, block.kind, block.id) | became
     if block.output is None:

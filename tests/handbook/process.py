@@ -1,0 +1,369 @@
+"""Processes to fork from: each calls the functions that it is told to, and can be copied with all that it holds.
+
+`Process.start` makes a clean one, a fresh Python with a single thread and some modules loaded. `fork` copies a process
+in the time that a page's first block takes. What a process calls, it calls by the function's name, with arguments that
+JSON can hold, and all that comes back is JSON: nothing of what it runs reaches the process that asks.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NoReturn
+
+HEADER = struct.Struct("!I")
+MOST_DESCRIPTORS = 4
+LOOK = 0.2  # seconds between two looks at a process that says nothing
+LAST_WORDS = 0.5  # seconds in which a copy that code has made of its process is heard after the process itself
+PATHS = Path(__file__).resolve().parents[1]
+# Linux's PR_SET_CHILD_SUBREAPER: what loses its parent becomes a child of this process, whatever its session.
+SUBREAPER = 36
+
+
+class ProcessError(Exception):
+    """A process did not come to the end of what it was asked; the text says why."""
+
+
+class EndedError(ProcessError):
+    """The process is no more.
+
+    Arguments:
+        status: as `os.waitstatus_to_exitcode` gives it; None where it is not known.
+    """
+
+    def __init__(self, status: int | None) -> None:
+        how = "" if status is None else f" with status {status}"
+        if status is not None and status < 0:
+            how = f" by {signal.Signals(-status).name}"
+        super().__init__(f"its process was ended{how}")
+        self.status = status
+
+
+class LimitError(ProcessError):
+    """The process took longer than it was given, and was killed."""
+
+
+class CopyError(ProcessError):
+    """A copy that code has made of its process with `os.fork` came back as if it were the process itself."""
+
+    def __init__(self) -> None:
+        super().__init__("os.fork has made a copy of its process that went on past the end of the block")
+
+
+class Process:
+    """A process that can be asked to call functions, and to be copied."""
+
+    def __init__(self, connection: socket.socket, pid: int, parent: Process | None, started: Any = None) -> None:
+        self.pid = pid
+        self._connection = connection
+        self._parent = parent
+        self._started: subprocess.Popen[bytes] | None = started
+        self.has_ended = False
+        self.is_busy = False
+        """Whether it was asked something whose answer nobody has waited for: what it would say next is about that."""
+
+    @classmethod
+    def start(cls, modules: Iterable[str], environment: Mapping[str, str], paths: Sequence[Path] = (PATHS,)) -> Process:
+        """Start a clean process.
+
+        Arguments:
+            modules: names of what it loads, so that no copy has to.
+            environment: all of its environment.
+            paths: directories that it finds modules in, beside the installed ones.
+        """
+        ours, theirs = socket.socketpair()
+        found = [str(path) for path in paths]
+        code = (
+            f"import sys; sys.path[:0] = {found!r}; from handbook.process import main; main({theirs.fileno()}, "
+            f"{[*modules]!r}); "
+        )
+        with theirs:
+            started = subprocess.Popen(
+                [sys.executable, "-c", code],
+                env=environment,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        return cls(ours, started.pid, None, started)
+
+    def fork(self) -> Process:
+        """A copy of this process, with all that it holds by now; it ends with the connection to it.
+
+        Raises:
+            ProcessError: this one does not answer.
+        """
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._send({"fork": True}, [theirs.fileno()])
+        return Process(ours, self._reply(None)["result"], self)
+
+    def call(
+        self,
+        function: Callable[..., Any],
+        *arguments: Any,
+        limit: float | None = None,
+        descriptors: Sequence[int] = (),
+        watch: Callable[[], str | None] = lambda: None,
+    ) -> Any:
+        """What a function returns in that process.
+
+        Arguments:
+            function: one of a module; it is given the arguments, and then the descriptors if there are any.
+            arguments: what JSON can hold.
+            limit: seconds after which the process is killed.
+            descriptors: open files that the process is to have as well; it closes them.
+            watch: asked every now and then; what it returns is why the process is to be killed.
+
+        Raises:
+            LimitError: it took too long, or `watch` said so.
+            EndedError: the process ended.
+            CopyError: code there has copied the process, and the copy went on.
+            ProcessError: the function raised; the text is the traceback.
+        """
+        name = f"{function.__module__}:{function.__qualname__}"
+        self._send({"call": name, "arguments": arguments}, descriptors)
+        self.is_busy = True
+        reply = self._reply(limit, watch)
+        self.is_busy = False
+        if reply.get("forks") and select.select([self._connection], [], [], LAST_WORDS)[0]:
+            self._read()
+        if "error" in reply:
+            raise ProcessError(reply["error"])
+        return reply.get("result")
+
+    def kill(self) -> int | None:
+        """End the process, and return its status; what it has started is left alone."""
+        self._connection.close()
+        with suppress(ProcessLookupError):
+            if not self.has_ended:
+                os.kill(self.pid, signal.SIGKILL)
+        return self._reap()
+
+    def end(self) -> None:
+        """End the process and everything below it."""
+        if not self.has_ended:
+            _kill_below(self.pid)
+        self.kill()
+
+    def _reap(self) -> int | None:
+        if self.has_ended:
+            return None
+        self.has_ended = True
+        if self._started is not None:
+            return self._started.wait()
+        assert self._parent is not None
+        with suppress(ProcessError):
+            status: int | None = self._parent.call(reap, self.pid)
+            return status
+        return None
+
+    def _send(self, message: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
+        try:
+            send(self._connection, message, descriptors)
+        except OSError:
+            raise EndedError(self.kill()) from None
+
+    def _reply(self, limit: float | None, watch: Callable[[], str | None] = lambda: None) -> dict[str, Any]:
+        end = None if limit is None else time.monotonic() + limit
+        while not select.select([self._connection], [], [], LOOK)[0]:
+            reason = watch()
+            if reason is None and end is not None and time.monotonic() > end:
+                reason = f"did not end within {limit:.0f} s"
+            if reason is not None:
+                self.kill()
+                raise LimitError(reason)
+            if not self._lives():
+                raise EndedError(self.kill())
+        return self._read()
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            message, _ = receive(self._connection)
+        except (OSError, ValueError):
+            message = None
+        if message is None:
+            raise EndedError(self.kill())
+        if "copy" in message:
+            raise CopyError
+        return message
+
+    def _lives(self) -> bool:
+        """Whether the process lives: a copy of it may keep the connection open."""
+        if self._started is not None:
+            return self._started.poll() is None
+        assert self._parent is not None
+        lives: bool = self._parent.call(lives_still, self.pid)
+        return lives
+
+
+def send(connection: socket.socket, message: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
+    """Send a message, with open files, through a connection."""
+    data = json.dumps(message).encode()
+    socket.send_fds(connection, [HEADER.pack(len(data))], list(descriptors))
+    connection.sendall(data)
+
+
+def receive(connection: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
+    """The next message of a connection, and the files that came with it; no message where the other end is gone."""
+    header, descriptors, _, _ = socket.recv_fds(connection, HEADER.size, MOST_DESCRIPTORS)
+    header += _exactly(connection, HEADER.size - len(header)) if header else b""
+    if len(header) < HEADER.size:
+        return None, []
+    data = _exactly(connection, HEADER.unpack(header)[0])
+    return (json.loads(data) if data else None), descriptors
+
+
+def _exactly(connection: socket.socket, count: int) -> bytes:
+    parts = []
+    while count and (part := connection.recv(min(count, 1 << 20))):
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts) if not count else b""
+
+
+# What follows runs in the processes that are forked from.
+
+
+_forks = 0
+
+
+def main(descriptor: int, modules: Iterable[str]) -> NoReturn:
+    """Be a clean process: load modules, and then do what is asked."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for module in modules:
+        importlib.import_module(module)
+    adopt_orphans()
+    os.register_at_fork(after_in_parent=_count_fork)
+    # What is here by now is never collected, in no copy: so it stays shared memory.
+    gc.collect()
+    gc.freeze()
+    serve(socket.socket(fileno=descriptor))
+
+
+def _count_fork() -> None:
+    global _forks  # noqa: PLW0603 - a count of the process
+    _forks += 1
+
+
+def serve(connection: socket.socket) -> NoReturn:
+    """Do what is asked, until nobody can ask any more."""
+    global _forks  # noqa: PLW0603 - as above
+    me = os.getpid()
+    while True:
+        message, descriptors = receive(connection)
+        if message is None:
+            os._exit(0)
+        if "fork" in message:
+            pid = os.fork()
+            if pid == 0:
+                connection.close()
+                connection, me = socket.socket(fileno=descriptors[0]), os.getpid()
+                os.setsid()
+                continue
+            os.close(descriptors[0])
+            send(connection, {"result": pid})
+            continue
+        _forks = 0
+        reply = _called(message, descriptors)
+        if os.getpid() != me:
+            with suppress(OSError):
+                send(connection, {"copy": True})
+            os._exit(1)
+        send(connection, {**reply, "forks": _forks})
+
+
+def _called(message: Mapping[str, Any], descriptors: list[int]) -> dict[str, Any]:
+    module, _, name = message["call"].partition(":")
+    try:
+        function: Any = importlib.import_module(module)
+        for part in name.split("."):
+            function = getattr(function, part)
+        reply = {"result": function(*message["arguments"], *([descriptors] if descriptors else []))}
+        json.dumps(reply)
+    except BaseException:  # whatever it is, the one who asked is told
+        return {"error": traceback.format_exc()}
+    else:
+        return reply
+    finally:
+        for descriptor in descriptors:
+            with suppress(OSError):
+                os.close(descriptor)
+
+
+def reap(pid: int) -> int | None:
+    """How a child of this process ended; None where that is not known."""
+    try:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    except ChildProcessError:
+        return None
+
+
+def lives_still(pid: int) -> bool:
+    """Whether a child of this process has not ended; what it ended with can still be asked for."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+    except ChildProcessError:
+        return False
+
+
+def adopt_orphans() -> None:
+    """Let what the descendants of this process leave behind become its children, where the system can do that."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
+
+
+def end_children(kept: Sequence[int] = ()) -> None:
+    """Kill the children of this process, and theirs, until none is left but those that are kept."""
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return  # there are none: so it is after nearly every page
+        found = [pid for pid in _children() if pid not in kept]
+        if not found:
+            return
+        for pid in found:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.001)
+
+
+def _children() -> list[int]:
+    import psutil  # noqa: PLC0415 - for the few pages that leave something
+
+    return [child.pid for child in psutil.Process().children()]
+
+
+def _kill_below(pid: int) -> None:
+    """Kill the descendants of a process until it has none that live."""
+    import psutil  # noqa: PLC0415 - as above
+
+    end = time.monotonic() + 10
+    with suppress(psutil.Error):
+        while time.monotonic() < end:
+            found = psutil.Process(pid).children(recursive=True)
+            living = [process for process in found if process.status() != psutil.STATUS_ZOMBIE]
+            if not living:
+                return
+            for process in living:
+                with suppress(psutil.Error):
+                    process.kill()
+            time.sleep(0.005)

@@ -45,10 +45,10 @@ class Checkout:
         for name in COPIED:
             self._read(project / name)
         # What has landed since the baseline is not part of it, and neither are its checksums.
-        directory = project / baseline.DIRECTORY
         for name in list(self._files):
-            path = project / name
-            if path.parent == directory and baseline.is_later(path.name):
+            path = Path(name)
+            inside = path.is_relative_to(baseline.DIRECTORY)
+            if inside and (path.parent != baseline.DIRECTORY or baseline.is_later(path.name)):
                 del self._files[name]
         checksums = str(baseline.DIRECTORY / baseline.CHECKSUMS)
         if checksums in self._files:

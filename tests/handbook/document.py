@@ -101,7 +101,7 @@ def opened(project: Path, path: Path, block_id: str | None = None) -> Iterator[P
         raise ValueError(message)
     with serve() as postgres:
         workshop = Workshop(project, postgres)
-        run = PageRun(document.blocks, document.order, workshop)
+        run = PageRun(document.blocks, document.order, lambda: workshop)
         document.start(run)
         try:
             run.advance(found[0])

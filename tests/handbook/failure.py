@@ -39,7 +39,7 @@ def printed_by(ran: Ran, line: int) -> str:
     if ran.error is not None:
         *details, summary = str(ran.error).rstrip("\n").split("\n")
         raise BlockError(line, summary, [*lines_of(ran.printed), *details])
-    if ran.result is not None:
+    if ran.result is not None and "summary" in ran.result:
         details = ran.result["details"]
         if ran.printed.strip():
             details = ["it printed:", *lines_of(ran.printed), "", *details]

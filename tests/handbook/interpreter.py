@@ -79,7 +79,7 @@ def enter(directory: str, environment: Mapping[str, str], page: str) -> None:
 
 
 def execute(source: str, line: int, interactive: bool, descriptors: Sequence[int]) -> dict[str, Any] | None:
-    """Run Python in the page's namespace; return what failed.
+    """Run Python in the page's namespace; return what failed, or the traceback that a prompt would show.
 
     Arguments:
         source: the code.
@@ -102,7 +102,9 @@ def execute(source: str, line: int, interactive: bool, descriptors: Sequence[int
     except BaseException as error:  # SystemExit too: what ends the reader's Python is a failure here
         if not interactive:
             return failure(error, line)
-        sys.stderr.write("".join(_report(error, _frames_of_page(error.__traceback__)).format()))
+        report = _report(error, _frames_of_page(error.__traceback__))
+        raised = {"whole": "".join(report.format()), "last": "".join(report.format(chain=False))}
+        return _beside(line) or {"raised": raised}
     finally:
         _flush()
     return _beside(line)

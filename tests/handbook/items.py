@@ -109,7 +109,7 @@ class BlockItem(SybilItem):
                 self._not_reached(run)
             raise
         finally:
-            if outcome := run.outcomes.get(self.block.id):
+            if outcome := run.outcomes.get(self.block.id):  # there is none where the run is interrupted
                 self.user_properties.append((PROOF_PROPERTY, entries_of(self.block, outcome)))
 
     def _not_reached(self, run: PageRun) -> None:

@@ -14,7 +14,7 @@ from functools import cache
 ELLIPSIS = "..."
 # Python-Markdown's tab length.
 TAB = 4
-MOST_LINES, MOST_COLUMNS = 200, 500
+MOST_LINES, MOST_COLUMNS = 60, 500
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 # What the differences cost. A line that is replaced costs no more than one that is missing: otherwise the `...` beside
 # it would stand for what was printed in its place.

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import gc
 import importlib
-import json
 import os
 import select
 import signal
@@ -22,6 +21,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from json import dumps, loads
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -214,9 +214,11 @@ class Process:
 
 def send(connection: socket.socket, message: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
     """Send a message, with open files, through a connection."""
-    data = json.dumps(message).encode()
-    socket.send_fds(connection, [HEADER.pack(len(data))], list(descriptors))
-    connection.sendall(data)
+    data = dumps(message).encode()
+    data = HEADER.pack(len(data)) + data
+    # In one piece: a copy of this process may be sending as well.
+    sent = socket.send_fds(connection, [data], list(descriptors))
+    connection.sendall(data[sent:])
 
 
 def receive(connection: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
@@ -226,7 +228,7 @@ def receive(connection: socket.socket) -> tuple[dict[str, Any] | None, list[int]
     if len(header) < HEADER.size:
         return None, []
     data = _exactly(connection, HEADER.unpack(header)[0])
-    return (json.loads(data) if data else None), descriptors
+    return (loads(data) if data else None), descriptors
 
 
 def _exactly(connection: socket.socket, count: int) -> bytes:
@@ -295,7 +297,7 @@ def _called(message: Mapping[str, Any], descriptors: list[int]) -> dict[str, Any
         for part in name.split("."):
             function = getattr(function, part)
         reply = {"result": function(*message["arguments"], *([descriptors] if descriptors else []))}
-        json.dumps(reply)
+        dumps(reply)
     except BaseException:  # whatever it is, the one who asked is told
         return {"error": traceback.format_exc()}
     else:

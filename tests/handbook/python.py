@@ -51,9 +51,12 @@ def evaluate_pycon(example: Example) -> None:
     shown: list[str] = []
     for exchange in read_session(block):
         ran = run.workspace.execute(exchange.source, exchange.line, interactive=True)
-        actual = without_frames(lines_of(printed_by(ran, exchange.line)))
-        expected = expected_of(exchange.expected)
-        run.check(block, expected, actual if _tracebacks(expected.lines) != 1 else _last_alone(actual))
+        printed, expected = printed_by(ran, exchange.line), expected_of(exchange.expected)
+        if ran.result is not None:
+            # A page may show the last of several exceptions alone, as the one that matters.
+            printed += ran.result["raised"]["last" if _tracebacks(expected.lines) <= 1 else "whole"]
+        actual = without_frames(lines_of(printed))
+        run.check(block, expected, actual)
         shown += [*_prompts(exchange.source), *actual]
         run.printed = "\n".join(shown)
 
@@ -136,9 +139,3 @@ def _is_frame(line: str, margin: int) -> bool:
 
 def _tracebacks(lines: Sequence[str]) -> int:
     return sum(HEADER.fullmatch(line) is not None for line in lines)
-
-
-def _last_alone(lines: list[str]) -> list[str]:
-    """What was printed without the tracebacks that led to the last one: a page may show that alone."""
-    places = [index for index, line in enumerate(lines) if HEADER.fullmatch(line)]
-    return [*lines[: places[0]], *lines[places[-1] :]] if len(places) > 1 else lines

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -57,7 +57,7 @@ class PageRun:
     Arguments:
         examples: the page's blocks that are tested, in their order.
         order: the page's file and database.
-        workshop: makes the page's workspace.
+        workshop: gives the one that makes the page's workspace.
         updating: collect edits that bring expected output up to date, instead of failing.
         following: the page that comes after this one.
     """
@@ -66,7 +66,7 @@ class PageRun:
         self,
         examples: Iterable[Example],
         order: Order,
-        workshop: Workshop,
+        workshop: Callable[[], Workshop],
         *,
         updating: bool = False,
         following: Order | None = None,
@@ -98,7 +98,7 @@ class PageRun:
     @cached_property
     def workspace(self) -> Workspace:
         """The page's workspace, made when the first of its blocks needs one."""
-        return self._workshop.open(*self._order, self._following)
+        return self._workshop().open(*self._order, self._following)
 
     def evaluate(self, example: Example) -> None:
         """Run a block, and those above it that have not run; leave each to its kind's evaluator.
@@ -170,7 +170,7 @@ class PageRun:
     def close(self) -> list[str]:
         """End the page's workspace; return what it leaves changed on the server."""
         workspace = self.__dict__.get("workspace")
-        return self._workshop.close_page(workspace) if workspace is not None else []
+        return self._workshop().close_page(workspace) if workspace is not None else []
 
     def _leave(self, block: Block) -> None:
         if changed := self.close():

@@ -127,7 +127,7 @@ class Handbook:
             following = next(
                 (self.documents[path].order for path in paths[paths.index(order.page) + 1 :] if self.left[path]), None
             )
-            run = PageRun(document.blocks, order, self.workshop, updating=self.updating, following=following)
+            run = PageRun(document.blocks, order, lambda: self.workshop, updating=self.updating, following=following)
             document.start(run)
         run = document.namespace["run"]
         assert isinstance(run, PageRun)

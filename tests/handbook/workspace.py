@@ -9,7 +9,7 @@ import socket
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
@@ -54,7 +54,7 @@ class Workspace:
     clean: Process
     page: Path
     before: Mapping[str, str] | None = None
-    limit: float = TIME_LIMIT
+    limit: float = field(default_factory=lambda: TIME_LIMIT)
     _python: Process | None = None
     _is_open: bool = True
 

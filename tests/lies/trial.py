@@ -108,7 +108,7 @@ def _run(subject: Subject, blocks: Sequence[Block], workshop: Workshop, duration
     for number, block in enumerate(blocks):
         document.add(Region(number, number + 1, parsed=block, evaluator=EVALUATORS[block.kind]))
     order = Order(subject.path, subject.page.database)
-    attempt = Attempt(document.blocks, order, workshop, durations=durations, following=order)
+    attempt = Attempt(document.blocks, order, lambda: workshop, durations=durations, following=order)
     document.start(attempt)
     try:
         attempt.advance()

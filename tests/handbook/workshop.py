@@ -41,6 +41,7 @@ class Workshop:
         self.postgres = postgres
         self.clean = self._start()
         self._helper = ThreadPoolExecutor(1, "workshop")
+        self._open: list[Workspace] = []
         self._ahead: dict[Order, Future[tuple[Path, str]]] = {}
 
     @cached_property
@@ -69,11 +70,14 @@ class Workshop:
         directory, database = made.result()
         if self.clean.has_ended:
             self.clean = self._start()
-        return Workspace(directory, self.postgres, database, self.clean, page, self._before)
+        workspace = Workspace(directory, self.postgres, database, self.clean, page, self._before)
+        self._open.append(workspace)
+        return workspace
 
     def close_page(self, workspace: Workspace) -> list[str]:
         """End a page, as `Workspace.close`; what takes time is done while others run."""
-        return workspace.close(self._helper)
+        self._open = [other for other in self._open if other is not workspace]
+        return workspace.close(self._helper, alone=not self._open)
 
     def close(self) -> None:
         """End the workshop, and what it has made ahead."""

@@ -138,11 +138,12 @@ class Workspace:
                 return Ran(_printed(output), error=error)
             return Ran(_printed(output), result)
 
-    def close(self, later: Executor | None = None) -> list[str]:
+    def close(self, later: Executor | None = None, *, alone: bool = True) -> list[str]:
         """End the page: its processes, its database and its files.
 
         Arguments:
             later: does what nobody has to wait for.
+            alone: whether no other page is open, so that whatever still runs below the clean process is this page's.
 
         Returns:
             What the page leaves changed on the server, and cannot be taken back.
@@ -154,9 +155,9 @@ class Workspace:
             self._python.kill()
         if self.clean.is_busy:  # the run was interrupted in the middle of a block
             self.clean.end()
-        else:
+        elif alone:
             self.clean.call(end_children)
-        if self.before is not None and self.postgres.state() != self.before:
+        if alone and self.before is not None and self.postgres.state() != self.before:
             self._remove()
             return self.postgres.restore(self.before)
         if later is None:

@@ -18,9 +18,19 @@ import handbook.workspace
 
 handbook.workspace.TIME_LIMIT = 2.0
 """
+STUBBORN = """```python
+import time
+
+while True:
+    try:
+        time.sleep(1)
+    except BaseException:
+        pass
+```
+"""
 ENDLESS = {
     "python": "```python\nimport sys\n\nwhile sys:\n    pass\n```\n",
-    "stubborn": "```python\nimport time\n\nwhile True:\n    try:\n        time.sleep(1)\n    except BaseException:\n        pass\n```\n",
+    "stubborn": STUBBORN,
     "awaits": "```python\nimport asyncio\n\nawait asyncio.sleep(600)\n```\n",
     "session": "```pycon\n>>> import sys\n>>> while sys:\n...     pass\n```\n",
     "console": "```console\n$ echo before\nbefore\n$ sleep 600\n```\n",

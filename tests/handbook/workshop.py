@@ -97,7 +97,9 @@ class Workshop:
         pages = self.postgres.scratch / "pages"
         pages.mkdir(parents=True, exist_ok=True)
         # Another process of the run may have the same page, and another page may have the same name.
-        name = "-".join(order.page.relative_to(self.project / DOCS).with_suffix("").parts)
+        docs = self.project / DOCS
+        above = docs if docs in order.page.parents else self.project
+        name = "-".join(order.page.relative_to(above).with_suffix("").parts)
         database = self.postgres.create(order.template)
         directory = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=pages))
         self._checkout.write(directory)

@@ -328,6 +328,30 @@ def test_a_list_that_may_not_be_whole_says_so_and_passes_no_condition(  # noqa: 
     assert f"locks that are not seen: {gap}" in output
 
 
+@pytest.mark.parametrize(
+    ("sql", "text"),
+    [
+        ("LOCK TABLE plants", "LOCK TABLE can only be used in transaction blocks"),
+        ("SELECT pg_terminate_backend(pg_backend_pid())", "[PM14]"),
+    ],
+)
+async def test_what_fails_outside_a_transaction_fails_on_the_copy(
+    database_url: str, write: Write, tmp_path: Path, sql: str, text: str
+) -> None:
+    await prepared(database_url, PARTITIONS)
+    write("1_it.py", OUTSIDE.format(sql))
+    [report] = (await rehearse(database_url, tmp_path)).reports
+    assert text in str(report.error)
+
+
+async def test_a_commit_in_a_migration_on_the_copy(database_url: str, write: Write, tmp_path: Path) -> None:
+    write("1_it.py", OUTSIDE.format("SELECT 1"))
+    write("2_it.py", "async def up(conn):\n    await (await conn.prepare('SELECT 1')).fetch()\n")
+    write("3_it.py", "COMMIT")
+    reports = (await rehearse(database_url, tmp_path)).reports
+    assert [report.error and report.error.code for report in reports] == [None, None, "PM09"]
+
+
 async def test_more_tables_than_are_watched(
     database_url: str, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -92,9 +92,8 @@ class Watch:
         async with self._free:
             in_the_way = await self._observer.fetchval("SELECT pg_blocking_pids($1)", self._pid)
             self.taken |= await held(self._observer, self._pid)
-        for pid in in_the_way:
-            if pid in self._barriers:
-                self._barriers[pid].step_aside()
+        for pid in self._barriers.keys() & in_the_way:
+            self._barriers[pid].step_aside()
 
     async def look_again_and_again(self) -> None:
         """Look until the task is cancelled; then nothing stands in the way any more."""

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from typing import TYPE_CHECKING
 
 from ..commands.command_line import Refusal
 from ..connection import CONNECTION_ERRORS, is_pooled
-from ..errors import MigrationSqlError
+from ..errors import MigrationError, MigrationSqlError
 from ..runner import failures as failure
 from ..runner.files import get_migration_files, refuse_empty
 from ..runner.history import get_applied_migrations, has_migrations_table, pending
-from ..runner.lock import jittered, one_runner
-from ..runner.retries import FIRST_LOCK_PAUSE, LAST_LOCK_PAUSE, LOCK_TIMEOUT, LOCK_TRIES
+from ..runner.lock import one_runner
+from ..runner.retries import with_retries
 from ..runner.session import is_lost, settings
 from . import squawk
 from .copy import CopyError, schema_copy
@@ -29,9 +27,6 @@ if TYPE_CHECKING:
     from .report import MigrationReport
     from .transaction import Files
 
-logger = logging.getLogger(__name__)
-
-_LOCK_NOT_AVAILABLE = "55P03"
 # What PostgreSQL refuses in a transaction that has done something before: to use an enum's value that is not committed,
 # and SET TRANSACTION. Each migration has a transaction of its own at a start.
 _NEEDS_COMMIT = ("55P04", "25001")
@@ -91,32 +86,26 @@ async def _rehearse(conn: GuardedConnection, database_url: str, files: Files) ->
     # asyncpg gives the 6 of 18.6 as micro.
     rehearsal = Rehearsal(f"{version.major}.{version.micro}", len(waiting))
     if waiting:
-        rehearsal.reports = await _on_database_with_retries(conn, waiting, is_new=applied is None)
+        rehearsal.reports = await _on_database(conn, waiting, is_new=applied is None)
         await _add_from_copy(rehearsal, conn, database_url, applied or [], waiting)
         rehearsal.failed |= any(report.error for report in rehearsal.reports)
         _lint(rehearsal)
     return rehearsal
 
 
-async def _on_database_with_retries(conn: GuardedConnection, waiting: Files, *, is_new: bool) -> list[MigrationReport]:
-    """Run migrations on the database, all of them again where one cannot get a table lock."""
-    pause = FIRST_LOCK_PAUSE
-    for attempt in range(1, LOCK_TRIES + 1):
-        reports = await run_on_database(conn, waiting, is_new=is_new)
-        if not _fails_with(reports, _LOCK_NOT_AVAILABLE):
-            break
-        if attempt < LOCK_TRIES:
-            wait = jittered(pause)
-            logger.warning(
-                "%s could not lock a table within %d ms (try %d of %d); the rehearsal starts again in %.1f s",
-                reports[-1].path.name,
-                LOCK_TIMEOUT,
-                attempt,
-                LOCK_TRIES,
-                wait,
-            )
-            await asyncio.sleep(wait)
-            pause = min(2 * pause, LAST_LOCK_PAUSE)
+async def _on_database(conn: GuardedConnection, waiting: Files, *, is_new: bool) -> list[MigrationReport]:
+    """Run migrations on the database, all of them again where another session is in the way of one."""
+    reports: list[MigrationReport] = []
+
+    async def run_all(*_: object) -> None:
+        reports[:] = await run_on_database(conn, waiting, is_new=is_new)
+        if reports and reports[-1].error is not None:
+            raise reports[-1].error
+
+    try:
+        await with_retries(run_all, conn, *waiting[0])
+    except MigrationError as error:
+        reports[-1].error = error
     return reports
 
 

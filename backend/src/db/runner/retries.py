@@ -76,7 +76,7 @@ async def with_retries(apply: Apply, conn: Connection, version: str, path: Path)
             wait = jittered(pause)
             logger.warning(
                 "%s %s (try %d of %d), and tries again in %.1f s; in its way: %s",
-                path.name,
+                (error.file or path).name,
                 RETRIED[state],
                 attempt,
                 LOCK_TRIES,

@@ -358,7 +358,7 @@ def test_without_a_browser_the_site_is_not_tested(environment: dict[str, str]) -
     [
         (["docs", "tests"], 6),
         (["docs"], 3),
-        (["docs/how-to", "docs/index.md::top[1]"], 3),
+        (["docs/how-to", "docs/index.md::top.1"], 3),
         (["docs/how-to"], 2),
         (["docs/index.md", "docs/how-to/water.md"], 2),
         (["docs/index.md"], 0),

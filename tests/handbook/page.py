@@ -260,6 +260,6 @@ def _number(page: Page) -> None:
         if block.kind is Kind.SHOWN:
             continue
         heading = block.fence.heading or TOP
-        name = f"{heading}[setup-{{}}]" if block.setup else f"{heading}[{{}}]"
+        name = f"{heading}.setup-{{}}" if block.setup else f"{heading}.{{}}"
         counts[name] += 1
         block.id = name.format(counts[name])

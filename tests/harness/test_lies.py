@@ -187,10 +187,10 @@ def lies(page: str) -> list[str]:
 
 def test_a_lie_is_named_by_its_page_block_and_text() -> None:
     keys = lies(PAGE)
-    assert "ferns.md::ferns[2] path: - garden/rules.py | + garden/rulex.py" in keys
-    assert "ferns.md::ferns[2] statement: - MOST = 4" in keys
-    assert "ferns.md::ferns[3] statement: - $ cd garden | + $ :" in keys
-    assert "ferns.md::ferns[4] output word: - 2 | + 3" in keys
+    assert "ferns.md::ferns.2 path: - garden/rules.py | + garden/rulex.py" in keys
+    assert "ferns.md::ferns.2 statement: - MOST = 4" in keys
+    assert "ferns.md::ferns.3 statement: - $ cd garden | + $ :" in keys
+    assert "ferns.md::ferns.4 output word: - 2 | + 3" in keys
     assert len(keys) == len(set(keys))
     assert keys == lies(PAGE.replace("# Ferns\n", "# Ferns\n\nA line more.\n"))
 
@@ -266,9 +266,9 @@ def test_a_lie_that_no_block_notices_survives(compared: Told) -> None:
     survived = [key for key, fate in compared.fates.items() if fate == "survived"]
     assert survived == [
         next(key for key in compared.fates if "basix" in key),
-        "ferns.md::ferns[2] statement: - MOST = 4",
-        "ferns.md::ferns[2] number: - MOST = 4 | + MOST = 5",
-        "ferns.md::ferns[5] number: - >>> 1 / 0 | + >>> 2 / 0",
+        "ferns.md::ferns.2 statement: - MOST = 4",
+        "ferns.md::ferns.2 number: - MOST = 4 | + MOST = 5",
+        "ferns.md::ferns.5 number: - >>> 1 / 0 | + >>> 2 / 0",
     ]
     assert compared.status == 1
     assert "docs/ferns.md:18: number\n      - MOST = 4\n      + MOST = 5\n" in compared.output
@@ -284,8 +284,8 @@ def test_a_sample_may_hold_another_value(compared: Told) -> None:
 def test_a_line_beside_dots_is_covered_by_them(compared: Told) -> None:
     covered = [key for key, fate in compared.fates.items() if fate == "covered by ..."]
     assert covered == [
-        "ferns.md::ferns[1] output line: - INSERT 0 1",
-        "ferns.md::ferns[1] output line: -  fern-1 | Boston fern",
+        "ferns.md::ferns.1 output line: - INSERT 0 1",
+        "ferns.md::ferns.1 output line: -  fern-1 | Boston fern",
     ]
     assert compared.report["pages"]["ferns.md"]["dots"] == {"within lines": 1, "for lines": 1}
 
@@ -293,7 +293,7 @@ def test_a_line_beside_dots_is_covered_by_them(compared: Told) -> None:
 @pytest.mark.slow
 def test_a_lie_is_caught_at_the_block_that_shows_it(compared: Told) -> None:
     verdicts = {verdict["key"]: verdict for verdict in compared.report["pages"]["ferns.md"]["verdicts"]}
-    moved = verdicts["ferns.md::ferns[2] path: - garden/rules.py | + garden/rulex.py"]
+    moved = verdicts["ferns.md::ferns.2 path: - garden/rules.py | + garden/rulex.py"]
     assert moved["fate"] == "caught by a block"
     assert moved["failed"] == 25
 

@@ -52,7 +52,7 @@ def test_a_block_that_does_not_end_fails(project: Project) -> None:
     run = project.pytest("-rA", "docs")
     for name in ENDLESS:
         assert f"docs/{name}.md:2: did not end within " in run.output, run.output
-        assert f"FAILED docs/{name}.md::top[1]" in run.output
+        assert f"FAILED docs/{name}.md::top.1" in run.output
     assert run.output.count(": not reached: docs/") == len(ENDLESS)
 
 

@@ -89,8 +89,8 @@ def test_the_comparison_tells_what_differs(project: Project) -> None:
     project.write("text.md", text)
     project.write("console.md", f"# Console{console}")
     run = project.pytest("-rA", "docs")
-    assert "FAILED docs/text.md::wrong[1]" in run.output, "output that differs passes"
-    assert "FAILED docs/console.md::console[1]" in run.output, "a command's output that differs passes"
+    assert "FAILED docs/text.md::wrong.1" in run.output, "output that differs passes"
+    assert "FAILED docs/console.md::console.1" in run.output, "a command's output that differs passes"
 
 
 def test_the_evaluator_runs_every_kind_of_block(project: Project) -> None:
@@ -98,13 +98,13 @@ def test_the_evaluator_runs_every_kind_of_block(project: Project) -> None:
         project.write(f"{name}.md", text)
     run = project.pytest("-rA", "docs")
     for name in FAILING:
-        assert f"FAILED docs/{name}.md::top[" in run.output, f"{name} that fails passes: it was not run"
+        assert f"FAILED docs/{name}.md::top." in run.output, f"{name} that fails passes: it was not run"
 
 
 def test_the_parser_finds_every_block(project: Project) -> None:
     project.write("page.md", BLOCKS)
     run = project.pytest("--collect-only", "-q", "docs")
-    for name in ("top[1]", "top[2]", "top[3]"):
+    for name in ("top.1", "top.2", "top.3"):
         assert f"docs/page.md::{name}\n" in run.output, "a block of the page is not collected"
 
 

@@ -107,18 +107,18 @@ EXPECTED = sorted(
             if name != "bad.md"
             for line in of_page(
                 name,
-                "PASSED PAGE::good[1]",
-                "PASSED PAGE::good[2]",
+                "PASSED PAGE::good.1",
+                "PASSED PAGE::good.2",
                 "SKIPPED PAGE:14: not run: needs a sensor",
-                "PASSED PAGE::data[1]",
-                "PASSED PAGE::data[2]",
-                "PASSED PAGE::data[3]",
+                "PASSED PAGE::data.1",
+                "PASSED PAGE::data.2",
+                "PASSED PAGE::data.3",
             )
         ),
         *of_page(
             "bad.md",
-            "PASSED PAGE::bad[1]",
-            "FAILED PAGE::bad[2]",
+            "PASSED PAGE::bad.1",
+            "FAILED PAGE::bad.2",
             "SKIPPED PAGE:14: not reached: docs/bad.md:9 failed",
             "SKIPPED PAGE:19: not run: needs a garden",
             "SKIPPED PAGE:23: not reached: docs/bad.md:9 failed",
@@ -155,42 +155,42 @@ def test_a_shuffled_run_of_workers_has_the_same_outcomes(project: Project) -> No
 
 
 def test_one_block_runs_those_above_it_first(project: Project) -> None:
-    run = project.pytest("-rA", "docs/good.md::data[2]")
-    assert outcomes(run) == ["PASSED docs/good.md::data[2]"]
+    run = project.pytest("-rA", "docs/good.md::data.2")
+    assert outcomes(run) == ["PASSED docs/good.md::data.2"]
     assert "1 passed" in run.output
 
 
 def test_blocks_are_selected_by_keyword(project: Project) -> None:
     run = project.pytest("-rA", "-k", "good.md and data and not deep and 2", "docs")
-    assert outcomes(run) == ["PASSED docs/good.md::data[2]"]
+    assert outcomes(run) == ["PASSED docs/good.md::data.2"]
 
 
 def test_several_blocks_can_be_selected(project: Project) -> None:
-    run = project.pytest("-rA", "docs/good.md::data[3]", "docs/bad.md::bad[1]", "docs/good.md::data[2]")
+    run = project.pytest("-rA", "docs/good.md::data.3", "docs/bad.md::bad.1", "docs/good.md::data.2")
     assert outcomes(run) == [
-        "PASSED docs/bad.md::bad[1]",
-        "PASSED docs/good.md::data[2]",
-        "PASSED docs/good.md::data[3]",
+        "PASSED docs/bad.md::bad.1",
+        "PASSED docs/good.md::data.2",
+        "PASSED docs/good.md::data.3",
     ]
 
 
 def test_a_selected_block_fails_with_the_report_of_the_one_above_it(project: Project) -> None:
-    run = project.pytest("-rA", "docs/bad.md::after[1]")
-    assert outcomes(run) == ["FAILED docs/bad.md::after[1]"]
+    run = project.pytest("-rA", "docs/bad.md::after.1")
+    assert outcomes(run) == ["FAILED docs/bad.md::after.1"]
     assert "docs/bad.md:9: psql stopped at an error" in run.output
     assert ">    9 | SELECT missing;" in run.output
     assert "assert ready" not in run.output
-    assert ".venv/bin/pytest 'docs/bad.md::bad[2]'" in run.output
+    assert ".venv/bin/pytest 'docs/bad.md::bad.2'" in run.output
 
 
 def test_a_block_that_is_not_run_can_be_selected(project: Project) -> None:
-    run = project.pytest("-rs", "docs/bad.md::after[2]")
+    run = project.pytest("-rs", "docs/bad.md::after.2")
     assert outcomes(run) == ["SKIPPED docs/bad.md:19: not run: needs a garden"]
     assert run.status == 0
 
 
 def test_an_unknown_block_is_an_error(project: Project) -> None:
-    run = project.pytest("docs/good.md::nonsense[1]")
+    run = project.pytest("docs/good.md::nonsense.1")
     assert run.status == 4
     assert "not found" in run.output
 
@@ -202,7 +202,7 @@ def test_ids_do_not_move_with_an_edit_above(project: Project) -> None:
     before = ids()
     project.write("good.md", "Some words first.\n\n" + GOOD.replace("## Data", "More words.\n\n## Data"))
     assert ids() == before
-    assert "docs/good.md::data[2]" in before
+    assert "docs/good.md::data.2" in before
 
 
 def test_blocks_do_not_share_a_line_of_the_summary(project: Project) -> None:
@@ -217,7 +217,7 @@ def test_blocks_do_not_share_a_line_of_the_summary(project: Project) -> None:
 
 def test_the_run_stops_where_it_is_told_to(project: Project) -> None:
     run = project.pytest("-rA", "-x", *BLOCKS, "docs/bad.md", "docs/good.md")
-    assert outcomes(run) == ["FAILED docs/bad.md::bad[2]", "PASSED docs/bad.md::bad[1]"]
+    assert outcomes(run) == ["FAILED docs/bad.md::bad.2", "PASSED docs/bad.md::bad.1"]
     assert "handbook: 1 passed, 1 failed on PostgreSQL " in run.output
 
 
@@ -234,21 +234,21 @@ def test_the_proof_says_what_became_of_each_block(project: Project) -> None:
     assert set(proof["pages"]) == set(PAGES)
     entries = proof["pages"]["good.md"]
     assert [(entry["id"], entry["line"], entry["kind"], entry["status"], entry["reason"]) for entry in entries] == [
-        ("good[1]", 3, "python", "passed", None),
-        ("good[2]", 9, "console", "passed", None),
-        ("good[3]", 14, "bash", "not run", "needs a sensor"),
-        ("data[1]", 20, "sql", "passed", None),
-        ("data[2]", 25, "python", "passed", None),
-        ("data[2]-output", 30, "output", "passed", None),
-        ("data[3]", 34, "bash", "passed", None),
+        ("good.1", 3, "python", "passed", None),
+        ("good.2", 9, "console", "passed", None),
+        ("good.3", 14, "bash", "not run", "needs a sensor"),
+        ("data.1", 20, "sql", "passed", None),
+        ("data.2", 25, "python", "passed", None),
+        ("data.2-output", 30, "output", "passed", None),
+        ("data.3", 34, "bash", "passed", None),
     ]
     assert entries[3]["key"] == block_key("sql", "CREATE TABLE note (text text);\nINSERT INTO note VALUES ('kept');")
     assert [(entry["id"], entry["status"]) for entry in proof["pages"]["bad.md"]] == [
-        ("bad[1]", "passed"),
-        ("bad[2]", "failed"),
-        ("after[1]", "not reached"),
-        ("after[2]", "not run"),
-        ("after[3]", "not reached"),
+        ("bad.1", "passed"),
+        ("bad.2", "failed"),
+        ("after.1", "not reached"),
+        ("after.2", "not run"),
+        ("after.3", "not reached"),
     ]
 
 
@@ -268,7 +268,7 @@ def test_workers_write_the_same_proof(project: Project) -> None:
 def test_a_run_of_one_block_keeps_what_is_proven_of_the_others(project: Project) -> None:
     project.pytest(*BLOCKS, "docs")
     before = proof_of(project)
-    project.pytest("docs/bad.md::bad[1]")
+    project.pytest("docs/bad.md::bad.1")
     after = proof_of(project)
     assert [entry["id"] for entry in after["bad.md"]] == [entry["id"] for entry in before["bad.md"]]
     assert after["good.md"] == before["good.md"]
@@ -285,7 +285,7 @@ def test_what_did_not_run_as_it_is_stays_stale(tmp_path: Path) -> None:
         return [file.name for file in stale_pages(project.directory, pages)]
 
     assert stale() == ["one.md", "other.md", "text.md"]
-    assert project.pytest("docs/one.md::top[1]").status == 0
+    assert project.pytest("docs/one.md::top.1").status == 0
     assert stale() == ["one.md", "other.md"]
     assert project.pytest("docs/one.md").status == 0
     assert stale() == ["other.md"]
@@ -301,10 +301,10 @@ def test_the_proof_forgets_blocks_and_pages_that_are_gone(project: Project) -> N
     project.pytest(*BLOCKS, "docs")
     (project.docs / "deep-good.md").unlink()
     project.write("good.md", GOOD.replace("## Data", "## Rows"))
-    project.pytest("docs/bad.md::bad[1]")
+    project.pytest("docs/bad.md::bad.1")
     after = proof_of(project)
     assert "deep-good.md" not in after
-    assert [entry["id"] for entry in after["good.md"]] == ["good[1]", "good[2]", "good[3]"]
+    assert [entry["id"] for entry in after["good.md"]] == ["good.1", "good.2", "good.3"]
 
 
 def test_a_run_without_pages_leaves_the_proof_alone(project: Project) -> None:

@@ -220,9 +220,9 @@ def check_sight(drawing: Drawing) -> None:
 @pytest.fixture
 def proven(monkeypatch: pytest.MonkeyPatch) -> None:
     """A proof that holds that a block of the page has printed the sample of growth."""
-    entry = {"id": "grown[1]", "key": "", "kind": "python", "status": "passed", "line": 1, "output": GROWN}
-    empty = {**entry, "id": "grown[2]", "output": ""}
-    shown = [{**empty, "id": "grown[4]"}, {**entry, "id": "grown[4]-output", "kind": "output"}]
+    entry = {"id": "grown.1", "key": "", "kind": "python", "status": "passed", "line": 1, "output": GROWN}
+    empty = {**entry, "id": "grown.2", "output": ""}
+    shown = [{**empty, "id": "grown.4"}, {**entry, "id": "grown.4-output", "kind": "output"}]
     monkeypatch.setattr("website.proof.read", lambda: Proof({"pages": {"": [entry, empty, *shown]}}))
 
 
@@ -234,7 +234,7 @@ def content(text: str) -> str:
 @pytest.mark.usefixtures("proven")
 def test_comments_become_diagrams() -> None:
     started = "\n".join(["<!-- diagram: sequence", "A start", *STARTED, "-->"])
-    html = content(f"a\n\n<!-- diagram: growth grown[1] -->\n\n{started}\n\n<!-- c -->")
+    html = content(f"a\n\n<!-- diagram: growth grown.1 -->\n\n{started}\n\n<!-- c -->")
     assert html.count("<svg") == html.count('tabindex="0"') == 2
     assert "10 columns" in html
     assert '<title id="diagram-2-title">A start</title>' in html
@@ -245,7 +245,7 @@ def test_comments_become_diagrams() -> None:
 
 @pytest.mark.usefixtures("proven")
 def test_a_diagram_of_what_the_page_shows_in_words_too() -> None:
-    assert "10 columns" in content("<!-- diagram: growth grown[4] -->")
+    assert "10 columns" in content("<!-- diagram: growth grown.4 -->")
 
 
 @pytest.mark.usefixtures("proven")

@@ -235,10 +235,10 @@ def test_a_proof_of_other_code_is_stale(tmp_path: Path) -> None:
 
 
 def test_equal_blocks_of_a_page_have_each_their_own_record() -> None:
-    entries = [{"key": block_key("sql", "SELECT 1"), "id": name} for name in ("a[1]", "a[2]")]
+    entries = [{"key": block_key("sql", "SELECT 1"), "id": name} for name in ("a.1", "a.2")]
     blocks = Blocks(Page("no page has this text"), Proof({"pages": {"": entries}}))
     taken = [blocks.take("sql", "SELECT 1") for _ in range(3)]
-    assert [entry["id"] for entry in taken if entry] == ["a[1]", "a[2]", "a[2]"]
+    assert [entry["id"] for entry in taken if entry] == ["a.1", "a.2", "a.2"]
 
 
 def test_without_a_proof_every_mark_says_so() -> None:
@@ -314,7 +314,7 @@ def test_the_proof_records_what_the_issue_of_a_block_needs(project: Project) -> 
     first = proof["pages"]["garden.md"][0]
     assert first["key"] == block_key("python", 'print("fern")')
     assert {name: first[name] for name in ("id", "line", "kind", "status", "reason", "output")} == {
-        "id": "garden[1]",
+        "id": "garden.1",
         "line": 3,
         "kind": "python",
         "status": "passed",
@@ -323,6 +323,6 @@ def test_the_proof_records_what_the_issue_of_a_block_needs(project: Project) -> 
     }
     assert first["duration"] >= 0
     shown = {entry["id"]: entry for entry in proof["pages"]["garden.md"]}
-    assert shown["garden[4]-output"]["output"].split() == ["one", "-----", "1", "(1", "row)"]
-    assert "output" not in shown["garden[4]"]
+    assert shown["garden.4-output"]["output"].split() == ["one", "-----", "1", "(1", "row)"]
+    assert "output" not in shown["garden.4"]
     assert proof["postgresql"]

@@ -1,6 +1,6 @@
 """The comments that ask for diagrams.
 
-`<!-- diagram: tables the-tables[1] -->` draws what the block of that id has printed when the handbook's tests ran it,
+`<!-- diagram: tables the-tables.1 -->` draws what the block of that id has printed when the handbook's tests ran it,
 which the proof holds: the picture is that of the database on which the page's blocks ran. `sequence` and `timeline`
 draw the lines of the comment itself, of which the first is the title.
 """

@@ -111,7 +111,7 @@ PARTS: dict[str, Callable[[Proof, str], str]] = {
 
 def _link(name: str, page: str, entry: Entry) -> str:
     """A link to the heading that a block stands under."""
-    heading = entry["id"].partition("[")[0] if "[" in entry["id"] else ""
+    heading = entry["id"].rpartition(".")[0]
     fragment = f"#{heading}" if heading not in ("", "top") else ""
     text = f"{name.removesuffix('.md')}, line {entry['line']}"
     return f'<a href="{escape(address(name, page) + fragment)}">{escape(text)}</a>'

@@ -26,7 +26,6 @@ import pytest
 from handbook import plugin, session  # noqa: F401 - loaded once here, for every run that is forked from this process
 from handbook.postgres import serve
 from handbook.proof import stale_pages
-from handbook.workshop import DOCS
 from website.digest import code_digest
 
 POLL = 0.1  # seconds between two looks at the files
@@ -102,7 +101,7 @@ def _prove(pages: Sequence[str]) -> int:
 
 def watched(project: Path) -> Iterator[tuple[Path, int]]:
     """The pages of a checkout, each with the time of its last change in nanoseconds."""
-    for page in (project / DOCS).rglob("*.md"):
+    for page in session.pages_of(project).values():
         with contextlib.suppress(FileNotFoundError):
             yield page, page.stat().st_mtime_ns
 

@@ -26,11 +26,15 @@ class PageDocument(Document):
     """A page as Sybil sees it."""
 
     page: Page
+    source: bytes = b""
+    """The page's file as it was read."""
 
     @classmethod
     def parse(cls, path: str, *parsers: Parser, **_: Any) -> PageDocument:
         """Read a page as Sybil does, but for bytes that are no text: they are a problem of the page."""
-        document = cls(text_of(Path(path)), path)
+        source = Path(path).read_bytes()
+        document = cls(text_of(source), path)
+        document.source = source
         for parser in parsers:
             for region in parser(document):
                 document.add(region)

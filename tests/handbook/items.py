@@ -10,12 +10,13 @@ import pytest
 from _pytest._code import Traceback
 from sybil.integration.pytest import SybilFile, SybilItem
 
-from handbook.block import Block
+from handbook.block import Block, Kind
 from handbook.document import PageDocument
 from handbook.failure import BlockError
 from handbook.lint import lintable
 from handbook.output import bounded, visible
 from handbook.page import Problem
+from handbook.program import LENIENT
 from handbook.proof import entries_of, problem_entry
 from handbook.run import PageRun
 from handbook.session import HANDBOOK
@@ -24,6 +25,7 @@ EXAMPLES = "examples"
 # What an item tells the process that reports: with xdist, another one than it runs in.
 PROOF_PROPERTY = "handbook-proof"
 UPDATE_PROPERTY = "handbook-update"
+LENIENT_PROPERTY = "handbook-lenient"
 
 
 class PageFile(SybilFile):
@@ -102,6 +104,8 @@ class BlockItem(SybilItem):
         document = self.example.document
         assert isinstance(document, PageDocument)
         run = self.config.stash[HANDBOOK].run_of(document)
+        if self.block.kind in (Kind.SQL, Kind.BASH, Kind.CONSOLE) and LENIENT.search(self.block.text):
+            self.user_properties.append((LENIENT_PROPERTY, _place(self, self.block.line)))
         try:
             self.example.evaluate()
         except pytest.skip.Exception:

@@ -39,6 +39,11 @@ class Expected:
         lines = lines_of(text)
         return cls(line, len(lines), lines, list(range(line, line + len(lines))))
 
+    @property
+    def is_wild(self) -> bool:
+        """Whether it would let anything pass."""
+        return bool(self.lines) and all(line.strip() == ELLIPSIS for line in self.lines)
+
     def number(self, index: int) -> int:
         """The line of the page for a place in `lines`; past their end it is the last one, or the one above."""
         if index < len(self.numbers):

@@ -54,9 +54,10 @@ class _Comment:
     rest: str
 
 
-def text_of(path: Path) -> str:
-    """The text of a page's file, with U+FFFD in the place of bytes that are not UTF-8."""
-    return path.read_text("utf-8-sig", errors="replace")
+def text_of(source: Path | bytes) -> str:
+    """The text of a page's file, or of what was read from it: U+FFFD for what is not UTF-8, and one line end."""
+    data = source.read_bytes() if isinstance(source, Path) else source
+    return data.decode("utf-8-sig", errors="replace").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read(text: str, renderer: Renderer) -> Page:
@@ -66,13 +67,13 @@ def read(text: str, renderer: Renderer) -> Page:
         text: the page's whole text.
         renderer: renders it as the site does.
     """
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
     rendering = renderer.render(text)
     page = Page()
     lines = text.split("\n")
     page.problems += [Problem(number, NOT_TEXT) for number, line in enumerate(lines, 1) if "\ufffd" in line]
     _read_metadata(page, rendering, text)
     _check_fences(page, rendering, lines)
+    _check_unfenced(page, rendering, lines)
     _read_blocks(page, rendering.fences)
     _read_comments(page, rendering, lines)
     _number(page)
@@ -120,6 +121,22 @@ def _check_fences(page: Page, rendering: Rendering, lines: list[str]) -> None:
     for number, line in enumerate(lines, 1):
         if number not in inside and SNIPPET.match(line):
             page.problems.append(Problem(number, "snippets (--8<--) are not rendered by this site; write the text out"))
+
+
+def _check_unfenced(page: Page, rendering: Rendering, lines: list[str]) -> None:
+    """Code that no fence holds is shown without a mark, and would never be tested."""
+    inside = _inside(rendering.fences)
+    outside = [(number, line) for number, line in enumerate(lines, 1) if number not in inside]
+    after = rendering.body_line
+    for text in rendering.unfenced:
+        first = next((line.strip() for line in text.split("\n") if line.strip()), "")
+        found = [number for number, line in outside if number >= after and first and first in line]
+        after = next(iter(found), next((number for number, line in outside if "<pre" in line), rendering.body_line))
+        page.problems.append(
+            Problem(
+                after, "code that no fence holds is never tested; put it into a fence, of text where it does not run"
+            )
+        )
 
 
 def _marks(opening: str) -> str:

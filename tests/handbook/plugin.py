@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from handbook.block import Kind
-from handbook.items import PROOF_PROPERTY, UPDATE_PROPERTY, BlockItem, PageFile
+from handbook.items import LENIENT_PROPERTY, PROOF_PROPERTY, UPDATE_PROPERTY, BlockItem, PageFile
 from handbook.postgres import Postgres
 from handbook.proof import PROOF
 from handbook.rendering import Renderer
@@ -66,6 +66,11 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.dist = "loadfile"
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """What is built is no test; a directory of pages may bear the same name."""
+    return True if collection_path == config.rootpath / "build" else None
+
+
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> PageFile | None:
     handbook = parent.config.stash[HANDBOOK]
     if handbook.owns(file_path):
@@ -91,12 +96,15 @@ class Reporter:
 
     def __init__(self, handbook: Handbook) -> None:
         self.handbook = handbook
+        self.lenient: list[str] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         page = report.nodeid.split("::")[0]
         for name, value in report.user_properties:
             if report.when == "call" and name == PROOF_PROPERTY:
                 self.handbook.record.add(page.removeprefix(f"{DOCS}/"), value)  # type: ignore[arg-type]
+            elif report.when == "call" and name == LENIENT_PROPERTY:
+                self.lenient.append(str(value))
             elif report.when == "teardown" and name == UPDATE_PROPERTY:
                 self.handbook.updates[page] = str(value)
 
@@ -113,6 +121,9 @@ class Reporter:
             total = ", ".join(f"{counts[status.value]} {status.value}" for status in Status if counts[status.value])
             version = f" on PostgreSQL {self.handbook.version}" if self.handbook.version else ""
             name = self.proof.relative_to(self.handbook.project)
+            if self.lenient:
+                places = ", ".join(sorted(self.lenient))
+                terminalreporter.write_line(f"handbook: {len(self.lenient)} go on after an error: {places}")
             terminalreporter.write_line(f"handbook: {total}{version}; proof in {name}")
 
 

@@ -23,6 +23,9 @@ BASH = ("bash", "--noprofile", "--norc", "-c")
 PSQL_ERROR = re.compile(r"^psql:<stdin>:(\d+): ", re.MULTILINE)
 # PostgreSQL shows the line of an error, with dots where it leaves out its start or end.
 SQL_LINE = re.compile(r"^LINE \d+: (?:\.\.\.)?(.*?)(?:\.\.\.)?$", re.MULTILINE)
+QUIT = re.compile(r"\s*\\(q|quit)\b")
+# What lets a block go on after an error.
+LENIENT = re.compile(r"\|\|\s*(true|:)(\s|;|\)|$)|\\(set ON_ERROR_STOP\s+(0|off|false|no)|unset ON_ERROR_STOP)\b")
 BASH_SYNTAX_ERROR = re.compile(r"^bash: -c: line (\d+): ", re.MULTILINE)
 
 
@@ -42,6 +45,9 @@ def evaluate_sql(example: Example) -> None:
         BlockError: a statement failed.
     """
     run, block = PageRun.of(example), example.parsed
+    for number, line in enumerate(block.text.split("\n"), block.first_line):
+        if QUIT.match(line):
+            raise BlockError(number, "psql would end here, and what stands below would never run")
     workspace = run.workspace
     psql = str(workspace.postgres.binary("psql"))
     arguments = [psql, "-X", "-v", "ON_ERROR_STOP=1", "-P", "pager=off", "-f", "-", workspace.database_url]

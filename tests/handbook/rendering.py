@@ -56,7 +56,8 @@ class Rendering:
     the start or end of a fence but are neither rendered as one nor shown as literal text.
 
     `comments` are the lines on which the comments start that the reader does not see, each with the id of the heading
-    above it. `literal` are the lines that start a comment or look like a fence, and are shown as they are."""
+    above it. `literal` are the lines that start a comment or look like a fence, and are shown as they are. `unfenced`
+    are the texts that the reader sees as code though no fence holds them."""
 
     metadata: dict[str, Any]
     fences: list[Fence]
@@ -64,6 +65,7 @@ class Rendering:
     body_line: int
     comments: dict[int, str]
     literal: set[int]
+    unfenced: list[str]
 
 
 class MarkdownConfig(base.Config):  # type: ignore[no-untyped-call] # MkDocs leaves a hook of the class untyped
@@ -142,14 +144,15 @@ class Renderer:
         body, metadata = meta.get_data(text)
         offset = text[: len(text) - len(body)].count("\n") if body else text.count("\n")
         lines = text.split("\n")
-        fences = self._fences(lines, body, offset)
+        shown = self._convert(body)
+        fences = self._fences(lines, shown.blocks, offset)
         inside = {number for fence in fences for number in range(fence.line, fence.end_line + 1)}
         outside = [number for number in range(offset + 1, len(lines) + 1) if number not in inside]
         candidates = [number for number in outside if looks_like_fence(lines[number - 1])]
         comments = [number for number in outside if COMMENT_START.match(lines[number - 1])]
         outline = self._mark(lines, candidates, comments, offset)
         stray = [number for number in candidates if number not in outline.literal]
-        return Rendering(metadata, fences, stray, offset + 1, outline.comments, outline.literal)
+        return Rendering(metadata, fences, stray, offset + 1, outline.comments, outline.literal, shown.unfenced)
 
     def _convert(self, body: str) -> Outline:
         self._found.clear()
@@ -159,8 +162,7 @@ class Renderer:
         outline.close()
         return outline
 
-    def _fences(self, lines: list[str], body: str, offset: int) -> list[Fence]:
-        blocks = self._convert(body).blocks
+    def _fences(self, lines: list[str], blocks: list[tuple[int, str]], offset: int) -> list[Fence]:
         fences = []
         for index, heading in blocks:
             found = self._found[index]
@@ -197,6 +199,7 @@ class Outline(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.blocks: list[tuple[int, str]] = []
         self.literal: set[int] = set()
+        self.unfenced: list[str] = []
         self.comments: dict[int, str] = {}
         self._heading = ""
         self._pre = 0
@@ -209,6 +212,7 @@ class Outline(HTMLParser):
             self._heading = heading
         elif tag == "pre":
             self._pre += 1
+            self.unfenced.append("")
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "pre":
@@ -216,6 +220,7 @@ class Outline(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if self._pre > 0:
+            self.unfenced[-1] += data
             self.literal.update(_tokens(data))
 
     def handle_comment(self, data: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 
@@ -13,7 +13,7 @@ import pytest
 from sybil import Example
 from sybil.example import NotEvaluated
 
-from handbook.block import Block
+from handbook.block import Block, Kind
 from handbook.failure import BlockError
 from handbook.output import Expected, compare, lines_of
 from handbook.postgres import DatabaseError
@@ -43,12 +43,17 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Edit:
-    """Lines of a page to be replaced: those from `line`, `count` of them, each behind `prefix`."""
+    """Lines of a page to be replaced: those from `line`, `count` of them, each behind `prefix`.
+
+    `fresh` are those of the lines that the page did not show before; `kind` is that of the block.
+    """
 
     line: int
     count: int
     prefix: str
     lines: list[str]
+    fresh: list[str] = field(default_factory=list)
+    kind: Kind = Kind.OUTPUT
 
 
 class PageRun:
@@ -155,13 +160,16 @@ class PageRun:
         Raises:
             BlockError: they differ, and the page is not being brought up to date.
         """
+        if expected.is_wild:
+            raise BlockError(expected.line, "nothing but ..., which lets everything pass; show a part of the output")
         comparison = compare(expected.lines, list(actual))
         place = comparison.first_difference
         if place is None:
             return
         if self._updating:
             prefix = (block.output or block.fence).prefix
-            self.edits.append(Edit(expected.line, expected.count, prefix, comparison.updated()))
+            fresh = [step.actual for step in comparison.steps if step.expected is None and step.actual is not None]
+            self.edits.append(Edit(expected.line, expected.count, prefix, comparison.updated(), fresh, block.kind))
             return
         covered = ", ~ what ... stands for" if any(step.covered for step in comparison.steps) else ""
         summary = f"the output differs (- is what the page shows, + what was printed{covered})"

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 import pytest
+from mkdocs.utils import markdown_extensions
 from sybil import Document, Example, Region, Sybil
 
 from handbook.block import Block
@@ -20,7 +21,7 @@ from handbook.postgres import OWN_SERVER, DatabaseError, Postgres, serve, serve_
 from handbook.proof import Record
 from handbook.rendering import Renderer
 from handbook.run import PageRun, Status
-from handbook.update import apply_edits
+from handbook.update import UpdateError, apply_edits, check, settled
 from handbook.workshop import DOCS, Workshop
 
 # Tested like pages; the site and its proof do not have them.
@@ -55,7 +56,7 @@ class Handbook:
             parsers=[self.parse],
             pattern="*.md",
             path=str(self.docs),
-            document_types={".md": PageDocument},
+            document_types=dict.fromkeys(markdown_extensions, PageDocument),
         )
         self.updates: dict[str, str] = {}
         self._resources = ExitStack()
@@ -97,9 +98,8 @@ class Handbook:
         return findings_of({path: document.page for path, document in self.documents.items()})
 
     def owns(self, path: Path) -> bool:
-        is_page = path.suffix == ".md" and self.docs in path.parents
         beside = path in (self.project / name for name in BESIDE)
-        return (is_page or beside) and (self.project / CONFIGURATION).is_file()
+        return (is_page(path, self.docs) or beside) and (self.project / CONFIGURATION).is_file()
 
     def parse(self, document: Document) -> Iterable[Region]:
         """Sybil's parser, which notes the pages."""
@@ -158,8 +158,28 @@ class Handbook:
             return "left as it is: another of its blocks fails"
         if not run.edits:
             return "up to date"
-        apply_edits(path, run.edits)
-        return "1 output rewritten" if len(run.edits) == 1 else f"{len(run.edits)} outputs rewritten"
+        document = self.documents[path]
+        try:
+            # What differs from run to run is no output to write down.
+            edits = [check(edit) for edit in settled(run.edits, self._rerun(document, updating=True).edits)]
+            apply_edits(path, edits, document.source)
+        except UpdateError as error:
+            return f"left as it is: {error}"
+        told = "1 output rewritten" if len(edits) == 1 else f"{len(edits)} outputs rewritten"
+        fresh = PageDocument.parse(str(path), BlockParser(self.renderer))
+        failures = [outcome.failure for outcome in self._rerun(fresh).outcomes.values()]
+        left = next((f"; line {failure.line} still fails: {failure.summary}" for failure in failures if failure), "")
+        return told + left
+
+    def _rerun(self, document: PageDocument, *, updating: bool = False) -> PageRun:
+        run = PageRun(document.blocks, document.order, lambda: self.workshop, updating=updating)
+        document.start(run)
+        try:
+            run.advance()
+        finally:
+            document.stop()
+            run.close()
+        return run
 
     def write_proof(self) -> Path | None:
         """Write the proof of what this session ran, unless it ran no block."""
@@ -183,9 +203,17 @@ class Handbook:
 
 
 def pages_of(project: Path) -> dict[str, Path]:
-    """The files of a checkout's pages, by their paths below docs."""
+    """The files of a checkout's pages, by their paths below docs: those that MkDocs publishes."""
     docs = project / DOCS
-    return {path.relative_to(docs).as_posix(): path for path in sorted(docs.rglob("*.md"))}
+    return {path.relative_to(docs).as_posix(): path for path in sorted(docs.rglob("*")) if is_page(path, docs)}
+
+
+def is_page(path: Path, docs: Path) -> bool:
+    """Whether a file is one that MkDocs makes a page of, which leaves out hidden files and its theme's templates."""
+    if path.suffix not in markdown_extensions or docs not in path.parents:
+        return False
+    parts = path.relative_to(docs).parts
+    return parts[0] != "templates" and not any(part.startswith(".") for part in parts) and path.is_file()
 
 
 HANDBOOK: pytest.StashKey[Handbook] = pytest.StashKey()

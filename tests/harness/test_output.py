@@ -7,7 +7,7 @@ import pytest
 from handbook.output import compare, lines_of
 from handbook.postgres import Postgres
 from handbook.run import Edit
-from handbook.update import apply_edits
+from handbook.update import UpdateError, apply_edits
 from harness.project import Project, Run
 
 
@@ -98,7 +98,7 @@ def test_edits_leave_every_other_byte(end: str, final: bool, tmp_path: Path) -> 
     page = tmp_path / "page.md"
     lines = ["a \t", "\x0c\u2028\x85", "> old", "> older", ">", "y", "z"]
     page.write_bytes(b"\xef\xbb\xbf" + (end.join(lines) + (end if final else "")).encode())
-    apply_edits(page, [Edit(3, 2, "> ", ["new", "", "newer"]), Edit(6, 1, "", ["Y"])])
+    apply_edits(page, [Edit(3, 2, "> ", ["new", "", "newer"]), Edit(6, 1, "", ["Y"])], page.read_bytes())
     after = ["a \t", "\x0c\u2028\x85", "> new", ">", "> newer", ">", "Y", "z"]
     assert page.read_bytes() == b"\xef\xbb\xbf" + (end.join(after) + (end if final else "")).encode()
     assert list(tmp_path.iterdir()) == [page]
@@ -107,8 +107,27 @@ def test_edits_leave_every_other_byte(end: str, final: bool, tmp_path: Path) -> 
 def test_edits_can_put_output_where_there_was_none(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_bytes(b"```text\r\n```")
-    apply_edits(page, [Edit(2, 0, "", ["one", "two"])])
+    apply_edits(page, [Edit(2, 0, "", ["one", "two"])], page.read_bytes())
     assert page.read_bytes() == b"```text\r\none\r\ntwo\r\n```"
+
+
+def test_edits_go_to_what_a_link_names_and_keep_its_mode(tmp_path: Path) -> None:
+    page, link = tmp_path / "page.md", tmp_path / "link.md"
+    page.write_text("```text\nold\n```\n")
+    page.chmod(0o640)
+    link.symlink_to(page)
+    apply_edits(link, [Edit(2, 1, "", ["new"])], page.read_bytes())
+    assert link.is_symlink()
+    assert page.read_text() == "```text\nnew\n```\n"
+    assert page.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_page_that_has_changed_since_it_was_read_is_left_alone(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("written meanwhile\n")
+    with pytest.raises(UpdateError, match="has changed since it was read"):
+        apply_edits(page, [Edit(1, 1, "", ["new"])], b"what was read\n")
+    assert page.read_text() == "written meanwhile\n"
 
 
 def output(text: str) -> str:
@@ -165,8 +184,14 @@ UPDATED: dict[str, tuple[str, str]] = {
         block("SELECT 1 AS one;\n", "sql") + output(" one\n-----\n   1\n(1 row)\n"),
     ),
 }
+VOLATILE = block('import os\n\nprint("process", os.getpid(), "waters", 3)\n')
+UPDATED["volatile"] = VOLATILE + output("old\n"), VOLATILE + output("process ... waters 3\n")
 # Pages that an update leaves as they are.
 LEFT = {
+    "prints a prompt": block("$ printf '$ false\\n'\nold\n", "console"),
+    "prints a statement": block('>>> print(">>> 1")\nold\n', "pycon"),
+    "prints a fence": block('print("```")\n') + output("old\n"),
+    "prints dots": block('print("fern ... moss")\n') + output("old\n"),
     "another block fails": ONE + output("old\n") + block("raise SystemExit\n"),
     "a block above fails": block("raise SystemExit\n") + ONE + output("old\n"),
     "its own block fails": block('print("new")\nraise SystemExit\n') + output("old\n"),
@@ -213,6 +238,11 @@ def test_update_prints_a_summary(update: Run) -> None:
         "docs/another block fails.md: left as it is: another of its blocks fails",
         "docs/it has a problem.md: left as it is: line 7",
         "docs/up to date.md: up to date",
+        "docs/prints a fence.md: left as it is: line 5: what is printed would read as a prompt or a fence: ```",
+        (
+            "docs/prints dots.md: left as it is: line 5: what is printed holds ..., which would stand for anything: "
+            "fern ... moss"
+        ),
     ):
         assert line in update.output.splitlines(), update.output
 

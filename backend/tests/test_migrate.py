@@ -198,7 +198,7 @@ def test_waiting_for_a_connection_to_spare(migrated_url: str, capsys: pytest.Cap
 
 
 def test_output_that_cannot_be_written_ends_no_migration(
-    postgres: Server, database_url: str, tmp_path: Path, write: Callable[[str, str], Path]
+    postgres: Postgres, database_url: str, tmp_path: Path, write: Callable[[str, str], Path]
 ) -> None:
     write("001_x.py", "CREATE TABLE x ()")
     write("002_y.py", "CREATE TABLE y ()")

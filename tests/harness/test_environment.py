@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from handbook.database import Server
+from handbook.postgres import Postgres
 from harness.project import COMMAND, Project
 
 PAGE = """# Page
@@ -77,7 +77,7 @@ SURROUNDINGS = {
 
 
 @pytest.mark.parametrize("surroundings", SURROUNDINGS.values(), ids=SURROUNDINGS)
-def test_a_page_has_its_own_environment(surroundings: str, tmp_path: Path, postgres: Server) -> None:
+def test_a_page_has_its_own_environment(surroundings: str, tmp_path: Path, postgres: Postgres) -> None:
     assert postgres.run
     project = Project(tmp_path / "project")
     project.write("page.md", PAGE)

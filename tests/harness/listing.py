@@ -23,7 +23,7 @@ VARYING = (
     (re.compile(rf"(?m)(^ *){OUTSIDE}((?:\1 +.*\n)*\1{OUTSIDE})*(?:\1 +.*\n)*"), r"\1(frames outside the page)\n"),
     (re.compile(r"(?m)^ *[~^]+\n"), ""),
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+\+00"), "TIME"),
-    (re.compile(r"/\S*/scratch/pages/[\w-]+"), "WORKSPACE"),
+    (re.compile(r"(PROJECT|/\S*)/scratch/pages/[\w-]+"), "WORKSPACE"),
     (re.compile(r" at 0x[0-9a-f]+"), " at 0x0"),
     (re.compile(r"handbook_[0-9a-f]{8}_[0-9a-f]{12}"), "DATABASE"),
 )

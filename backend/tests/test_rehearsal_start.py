@@ -77,7 +77,7 @@ GOOD = {
         "DO $$ BEGIN ASSERT NOT EXISTS (SELECT FROM pg_class WHERE relname LIKE '%rehearsal%'); END $$"
     ],
     "words that are no statements": [
-        "COMMENT ON TABLE plants IS 'a; COMMIT; b'; /* ; ROLLBACK; /* ; */ ; COMMIT; */ SELECT 1 -- ; COMMIT;",
+        "COMMENT ON TABLE plants IS 'a; COMMIT; b'; /* ; ROLLBACK; */ SELECT 1 -- ; COMMIT;",
         "DO $body$ BEGIN PERFORM 1; END; $body$; SELECT E'\\'; COMMIT; ' AS \"; ABORT; \"",
         "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; SELECT 2; END; SELECT f()",
         "SAVEPOINT s; ROLLBACK TO s; RELEASE s",

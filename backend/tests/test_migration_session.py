@@ -14,7 +14,7 @@ import pytest
 from src.db import connection
 from src.db.commands.command_line import Refusal
 from src.db.connection import connect, is_pooled
-from src.db.errors import LockTimeoutError, MigrationSqlError
+from src.db.errors import ConnectionLostError, DatabaseUnavailableError, LockTimeoutError, MigrationSqlError
 from src.db.migration_runner import apply_migration, get_applied_migrations, run_migrations
 from src.db.rehearsal import execution
 from src.db.runner import lock, retries, session
@@ -156,3 +156,21 @@ async def test_a_rehearsal_is_refused(database_url: str, tmp_path: Path) -> None
     (tmp_path / "001_x.py").touch()
     with pytest.raises(Refusal, match="a pooler stands between the rehearsal and the server"):
         await execution.rehearse(database_url, tmp_path)
+
+
+async def test_a_transaction_that_held_the_lock_and_has_ended(
+    database_url: str, write: Callable[[str, str], Path], tmp_path: Path
+) -> None:
+    ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'plantops-migrations-lock'"
+    write("001_x.py", f"{ended} AND datname = current_database()")
+    with pytest.raises(ConnectionLostError, match=r"001_x\.py: the migration lock is no longer this runner's"):
+        await run_migrations(database_url, directory=tmp_path)
+
+
+async def test_a_pooler_with_one_connection(
+    database_url: str, write: Callable[[str, str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "POOL_TIMEOUT", 0)
+    write("001_x.py", "SELECT 1")
+    with pytest.raises(DatabaseUnavailableError, match="no second connection to the server"):
+        await run_migrations(database_url, directory=tmp_path)

@@ -13,7 +13,13 @@ from unittest.mock import AsyncMock, MagicMock, call, patch
 import asyncpg
 import pytest
 
-from src.db.errors import HistoryError, TransactionEndedError
+from src.db.errors import (
+    ConnectionLostError,
+    HistoryError,
+    MigrationCodeError,
+    MigrationSqlError,
+    TransactionEndedError,
+)
 from src.db.migration_runner import (
     MIGRATIONS_DIRECTORY,
     apply_migration,
@@ -23,6 +29,7 @@ from src.db.migration_runner import (
     mark_migration_applied,
     run_migrations,
 )
+from src.db.runner.lock import LOCK_KEY
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -588,3 +595,76 @@ async def test_a_name_of_a_prepared_statement_is_free_again(migrated_url: str, w
             """,
         )
     assert await run_migrations(migrated_url, directory=tmp_path) == ["007", "008"]
+
+
+async def test_a_codec_of_asyncpgs_own_does_not_reach_the_next_migration(
+    migrated_url: str, write: Write, tmp_path: Path
+) -> None:
+    up = "async def up(conn):\n    await conn.execute('CREATE EXTENSION IF NOT EXISTS hstore')\n"
+    codec = "    await conn.set_builtin_type_codec('hstore', codec_name='pg_contrib.hstore')\n"
+    read = "    assert await conn.fetchval(\"SELECT 'a=>1'::hstore\") == {'a': '1'}\n"
+    write("007_codec.py", f"{up}{codec}{read}")
+    write("008_plain.py", f"{up}{read}")
+    with pytest.raises(MigrationCodeError, match=r"008_plain\.py, line 3: up raised AssertionError"):
+        await run_migrations(migrated_url, directory=tmp_path)
+
+
+async def test_a_lock_that_another_runner_has_by_now_ends_the_batch(
+    migrated_url: str, write: Write, tmp_path: Path
+) -> None:
+    write(
+        "007_a.py",
+        f"""
+        import asyncpg
+
+        async def up(conn):
+            await conn.execute("SELECT pg_advisory_unlock_all()")
+            other = await asyncpg.connect({migrated_url!r})
+            assert await other.fetchval("SELECT pg_try_advisory_lock({LOCK_KEY})")
+            conn.add_termination_listener(lambda _: other.terminate())
+        """,
+    )
+    with pytest.raises(ConnectionLostError, match=r"007_a\.py: the migration lock is no longer this runner's"):
+        await run_migrations(migrated_url, directory=tmp_path)
+
+
+# Nothing happened, and it must not be recorded.
+
+
+@pytest.mark.parametrize("transactional", [True, False])
+async def test_a_statement_that_is_not_awaited_is_an_error(
+    migrated_url: str, write: Write, tmp_path: Path, *, transactional: bool
+) -> None:
+    write(
+        "007_a.py",
+        f"transactional = {transactional}\n\nasync def up(conn):\n    conn.execute('CREATE TABLE a ()')\n    return\n",
+    )
+    with pytest.raises(MigrationCodeError, match=r"007_a\.py, line 4: .*'Connection\.execute' was never awaited, so"):
+        await run_migrations(migrated_url, directory=tmp_path)
+    conn = await asyncpg.connect(migrated_url)
+    assert await get_applied_migrations(conn) == ALL
+    await conn.close()
+
+
+async def test_another_warning_of_a_migration_is_a_warning(migrated_url: str, write: Write, tmp_path: Path) -> None:
+    write("007_a.py", "import warnings\n\nasync def up(conn):\n    warnings.warn('by and by', RuntimeWarning)\n")
+    with pytest.warns(RuntimeWarning, match="by and by"):
+        assert await run_migrations(migrated_url, directory=tmp_path) == ["007"]
+
+
+# Lost is said only of a closed connection.
+
+
+async def test_sql_that_raises_the_state_of_a_connection_is_no_lost_connection(
+    migrated_url: str, write: Write, tmp_path: Path
+) -> None:
+    write("007_a.py", "DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '08006', MESSAGE = 'no line'; END $$")
+    with pytest.raises(MigrationSqlError, match=r"007_a\.py, line 2: no line"):
+        await run_migrations(migrated_url, directory=tmp_path)
+
+
+async def test_a_connection_that_ends_while_a_record_is_written(write: Write) -> None:
+    conn = AsyncMock()
+    conn.execute.side_effect = [None, asyncpg.ConnectionDoesNotExistError("closed")]
+    with pytest.raises(ConnectionLostError, match=r"999_a\.py: the connection to the database broke"):
+        await apply_migration(conn, "999", write("999_a.py", "CREATE TABLE a ()"))

@@ -14,6 +14,7 @@ from .history import mark_migration_applied
 from .lock import keep_lock
 from .session import is_lost, is_session
 from .statements import Statements
+from .unawaited import Unawaited
 
 if TYPE_CHECKING:
     from ..connection import Connection
@@ -65,11 +66,25 @@ async def apply(conn: Connection, version: str, migration: Migration) -> None:
         raise failure.up_failed(migration, error) from error
 
 
+async def _run_up(conn: Connection, migration: Migration) -> None:
+    """Run ``up``.
+
+    Raises:
+        MigrationCodeError: it left a statement out, by making a coroutine and not awaiting it.
+    """
+    with Unawaited() as unawaited:
+        await migration.up(conn)
+    for warning in unawaited.found(migration.path):
+        raise failure.never_awaited(migration, warning)
+
+
 async def _apply_inside(conn: Connection, version: str, migration: Migration) -> None:
     """Run ``up`` and record it in the transaction that the connection is in."""
     try:
         async with Statements(conn) as sent:
-            await migration.up(conn)
+            await _run_up(conn, migration)
+    except MigrationError:
+        raise
     except (Exception, SystemExit) as error:
         if sent.aborted_by is not None and isinstance(error, asyncpg.InFailedSQLTransactionError):
             # Only the consequence: the cause is the error before it, which up has caught.
@@ -96,9 +111,9 @@ async def _apply_outside(conn: Connection, version: str, migration: Migration, *
     sent = Statements(conn, old.values())
     try:
         async with sent:
-            await migration.up(conn)
+            await _run_up(conn, migration)
     except (Exception, SystemExit) as error:
-        if joined or await is_lost(conn, error):
+        if joined or isinstance(error, MigrationError) or await is_lost(conn, error):
             raise
         if await settled(conn.is_in_transaction()):
             await conn.execute("ROLLBACK")

@@ -23,6 +23,7 @@ from .redaction import public_message, public_sql
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+    from warnings import WarningMessage
 
     from .files import Migration
 
@@ -171,6 +172,16 @@ def transaction_ended(migration: Migration, error: BaseException | None = None) 
         "What it committed is kept, and it is not recorded: make the file safe to run again, and take the COMMIT or"
         " ROLLBACK out of its SQL, or set transactional = False in it.",
         file=migration.path,
+    )
+
+
+def never_awaited(migration: Migration, warning: WarningMessage) -> MigrationCodeError:
+    """Return the error for an ``up`` that threw a coroutine away, as Python's warning says."""
+    return MigrationCodeError(
+        f"{warning.message}, so what it was to do has not been done.\n"
+        f"Write await before the call.\n{_outcome(migration)}",
+        file=migration.path,
+        line=warning.lineno,
     )
 
 

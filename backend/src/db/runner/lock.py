@@ -113,7 +113,7 @@ async def _held_by_transaction(conn: Session) -> AsyncIterator[Session]:
     await hang_up(conn)
     queue = Queue()
     while True:
-        async with conn.another("plantops-migrations-lock") as holder, explained(holder), holder.transaction():
+        async with conn.another("plantops-migrations-lock") as holder, explained(holder), _while_it_lasts(holder):
             await holder.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
             if await holder.fetchval("SELECT pg_try_advisory_xact_lock($1)", LOCK_KEY):
                 async with conn.another() as working, explained(working):
@@ -123,6 +123,18 @@ async def _held_by_transaction(conn: Session) -> AsyncIterator[Session]:
                 return
             await queue.report(holder)
         await queue.pause()
+
+
+@contextlib.asynccontextmanager
+async def _while_it_lasts(holder: Session) -> AsyncIterator[None]:
+    """Open a transaction that may have ended before the end of the ``with`` block, when the lock is lost."""
+    transaction = holder.transaction()
+    await transaction.start()
+    try:
+        yield
+    finally:
+        with contextlib.suppress(*CONNECTION_ERRORS):
+            await transaction.commit()
 
 
 async def _refuse_single_connection(conn: Session) -> None:
@@ -138,7 +150,7 @@ async def _refuse_single_connection(conn: Session) -> None:
         ) from error
 
 
-async def keep_lock(conn: Connection, path: Path) -> None:
+async def keep_lock(conn: Session, path: Path) -> None:
     """See that a runner still holds the lock; take it again where a migration has dropped it.
 
     Arguments:
@@ -148,8 +160,6 @@ async def keep_lock(conn: Connection, path: Path) -> None:
     Raises:
         ConnectionLostError: the transaction that held it has ended, or another runner has it.
     """
-    if not is_session(conn):
-        return
     holder = conn.holder or conn
     held = await _holds(holder)
     if not held and holder is conn:

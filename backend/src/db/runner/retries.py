@@ -62,7 +62,7 @@ async def with_retries(apply: Apply, conn: Connection, version: str, path: Path)
             await keep_lock(conn, path)
         try:
             # The first try is not watched: that costs a connection, and the first try seldom fails.
-            async with _watched(conn, seen) if attempt > 1 else contextlib.nullcontext():
+            async with _watched(conn, seen) if attempt > 1 and is_session(conn) else contextlib.nullcontext():
                 return await apply(conn, version, path)
         except (MigrationSqlError, MigrationCodeError) as error:
             if error.undone and isinstance(error.__cause__, _OUTDATED) and is_session(conn):
@@ -96,15 +96,14 @@ async def _apply_without_cache(apply: Apply, conn: Session, version: str, path: 
 
 
 @contextlib.asynccontextmanager
-async def _watched(conn: Connection, seen: list[str]) -> AsyncIterator[None]:
+async def _watched(conn: Session, seen: list[str]) -> AsyncIterator[None]:
     """Note in a list what a session is found waiting for, seen from a second connection."""
-    task = asyncio.create_task(_watch(conn, seen)) if is_session(conn) else None
+    task = asyncio.create_task(_watch(conn, seen))
     try:
         yield
     finally:
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
+        task.cancel()
+        await asyncio.wait([task])
 
 
 async def _watch(conn: Session, seen: list[str]) -> None:

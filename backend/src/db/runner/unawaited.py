@@ -1,0 +1,45 @@
+"""Coroutines that a migration made and threw away: statements that were never sent."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from warnings import WarningMessage
+
+
+class Unawaited:
+    """Notes which coroutines are thrown away unawaited, for the length of a ``with`` block.
+
+    Python says so by a warning, and the place for warnings is one for the whole process. Where blocks overlap, the
+    first opens that place and the last closes it.
+    """
+
+    _open: ClassVar[int] = 0
+    _place: ClassVar[warnings.catch_warnings[list[WarningMessage]]]
+    _caught: ClassVar[list[WarningMessage]]
+
+    def __enter__(self) -> Unawaited:
+        if Unawaited._open == 0:
+            Unawaited._place = warnings.catch_warnings(record=True)
+            Unawaited._caught = Unawaited._place.__enter__()
+            warnings.simplefilter("always", RuntimeWarning)
+        Unawaited._open += 1
+        return self
+
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        Unawaited._open -= 1
+        if Unawaited._open == 0:
+            Unawaited._place.__exit__(None, None, None)
+            for other in filter(lambda warning: not _is_unawaited(warning), Unawaited._caught):
+                warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
+
+    def found(self, path: Path) -> list[WarningMessage]:
+        """Return the warnings about coroutines that were thrown away in a file."""
+        return [warning for warning in Unawaited._caught if _is_unawaited(warning) and warning.filename == str(path)]
+
+
+def _is_unawaited(warning: WarningMessage) -> bool:
+    return "was never awaited" in str(warning.message)

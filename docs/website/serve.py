@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 # Where a page that is being served asks for its marks.
 LIVE = "/.proof"
+# The page that a browser has asked for last: the prover of `make serve` runs it first.
+OPENED = Path("build") / "opened"
 # Set by mike while it builds: https://github.com/jimporter/mike
 VERSION = "MIKE_DOCS_VERSION"
 
@@ -60,11 +63,19 @@ def on_serve(server: Any, **_: Any) -> None:
             start_response("403 Forbidden", [("Content-Type", "text/plain")])
             return [b"Only pages of this site may ask.\n"]
         page = parse_qs(environ["QUERY_STRING"]).get("page", [""])[0]
+        _note(page)
         body = json.dumps(marks_of(proof.read(), page)).encode()
         start_response("200 OK", [("Content-Type", "application/json"), ("Cache-Control", "no-store")])
         return [body]
 
     server.set_app(answer)
+
+
+def _note(page: str) -> None:
+    """Note that a page is open."""
+    with suppress(OSError):
+        (proof.PROJECT / OPENED).parent.mkdir(exist_ok=True)
+        (proof.PROJECT / OPENED).write_text(page, encoding="utf-8")
 
 
 def _is_own(host: str, origin: str | None) -> bool:

@@ -30,8 +30,7 @@ import asyncpg
 from _pytest.assertion import util
 from _pytest.assertion.rewrite import rewrite_asserts
 
-from handbook.process import PATHS
-
+HARNESS = str(Path(__file__).parents[1])
 CONNECTION = "conn"
 NEVER_AWAITED = "was never awaited"
 AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
@@ -63,7 +62,7 @@ def enter(directory: str, environment: Mapping[str, str], page: str) -> None:
     if venv.exists():
         sys.executable = str(venv / "bin" / "python")
         sys.prefix = sys.exec_prefix = str(venv)
-    sys.path[:] = [str(Path(directory) / "backend"), *(path for path in sys.path if path != str(PATHS))]
+    sys.path[:] = [str(Path(directory) / "backend"), *(path for path in sys.path if path != HARNESS)]
     sys.argv = [""]
     sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)  # type: ignore[misc]  # noqa: SIM115
     for number, name in ((1, "stdout"), (2, "stderr")):

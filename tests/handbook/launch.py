@@ -10,8 +10,9 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
-from handbook.process import LOOK, end_children
+from handbook.forked import end_children
 
+LOOK = 0.2  # seconds between two looks at a program that runs
 MOST_WRITTEN = 256 << 20  # bytes after which what prints is ended
 
 

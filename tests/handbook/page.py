@@ -12,12 +12,12 @@ from pathlib import Path
 from mkdocs.utils import meta
 
 from handbook.block import WITHOUT_OUTPUT, Block, Kind, UnknownBlockError, classify
+from handbook.fences import lines_inside, unfenced_code, wrong_fences
 from handbook.rendering import Fence, Renderer, Rendering
 
 COMMENT = re.compile(r"(?m)^(?P<prefix>[ \t>]*)<!--+[ \t]*(?P<name>[A-Za-z][\w -]*?)[ \t]*(?::(?P<rest>(?s:.*?)))?--+>")
 MISTAKEN_ALONE = re.compile(r"(?i)skip|no[nt]?[-_ ]?run|invisible-code-block( \w+)?|clear[-_ ]?namespace")
 MISTAKEN = re.compile(r"(?i)skip|no[nt]?[-_ ]*run|invisible|clear[-_ ]?namespace|(expected[-_ ]?)?output")
-SNIPPET = re.compile(r"^[ \t>]*(?:-{1,}8<-{1,}|;*-+8<-+)(?:[ \t]|$)")
 LINTERS = ("squawk", "ruff")
 DIRECTIVES = ("not run", "invisible-code-block", *LINTERS)
 DATABASES = ("migrated", "empty")
@@ -72,8 +72,8 @@ def read(text: str, renderer: Renderer) -> Page:
     lines = text.split("\n")
     page.problems += [Problem(number, NOT_TEXT) for number, line in enumerate(lines, 1) if "\ufffd" in line]
     _read_metadata(page, rendering, text)
-    _check_fences(page, rendering, lines)
-    _check_unfenced(page, rendering, lines)
+    wrong = [*wrong_fences(rendering, lines), *unfenced_code(rendering, lines)]
+    page.problems += [Problem(number, message) for number, message in wrong]
     _read_blocks(page, rendering.fences)
     _read_comments(page, rendering, lines)
     _number(page)
@@ -94,58 +94,6 @@ def _read_metadata(page: Page, rendering: Rendering, text: str) -> None:
         page.database = database
     else:
         page.problems.append(Problem(1, f"front matter: database is {database!r}; it can be {' or '.join(DATABASES)}"))
-
-
-def _check_fences(page: Page, rendering: Rendering, lines: list[str]) -> None:
-    for number in rendering.stray:
-        page.problems.append(
-            Problem(
-                number,
-                f"the site does not render this fence as a block: {lines[number - 1].strip()!r}. Is it closed by a "
-                "line of exactly as many marks, indented alike, and are its attributes those that Material knows?",
-            )
-        )
-    for fence in rendering.fences:
-        marks = re.escape(_marks(lines[fence.line - 1]))
-        inner = re.compile(rf"\s{{0,3}}{marks}")
-        for number, line in enumerate(fence.text.split("\n"), fence.line + 1):
-            if inner.match(line):
-                page.problems.append(
-                    Problem(
-                        number,
-                        f"a fence inside the block that opens at line {fence.line}: close that block before this line, "
-                        "or open it with more marks than this line has to show a fence",
-                    )
-                )
-    inside = _inside(rendering.fences)
-    for number, line in enumerate(lines, 1):
-        if number not in inside and SNIPPET.match(line):
-            page.problems.append(Problem(number, "snippets (--8<--) are not rendered by this site; write the text out"))
-
-
-def _check_unfenced(page: Page, rendering: Rendering, lines: list[str]) -> None:
-    """Code that no fence holds is shown without a mark, and would never be tested."""
-    inside = _inside(rendering.fences)
-    outside = [(number, line) for number, line in enumerate(lines, 1) if number not in inside]
-    after = rendering.body_line
-    for text in rendering.unfenced:
-        first = next((line.strip() for line in text.split("\n") if line.strip()), "")
-        found = [number for number, line in outside if number >= after and first and first in line]
-        after = next(iter(found), next((number for number, line in outside if "<pre" in line), rendering.body_line))
-        page.problems.append(
-            Problem(
-                after, "code that no fence holds is never tested; put it into a fence, of text where it does not run"
-            )
-        )
-
-
-def _marks(opening: str) -> str:
-    match = re.search(r"`{3,}|~{3,}", opening)
-    return match[0] if match else "```"
-
-
-def _inside(fences: list[Fence]) -> set[int]:
-    return {number for fence in fences for number in range(fence.line, fence.end_line + 1)}
 
 
 def _read_blocks(page: Page, fences: list[Fence]) -> None:
@@ -186,7 +134,7 @@ def _comments(lines: list[str], inside: set[int]) -> Iterator[_Comment]:
 
 
 def _read_comments(page: Page, rendering: Rendering, lines: list[str]) -> None:
-    inside = _inside(rendering.fences)
+    inside = lines_inside(rendering.fences)
     for comment in _comments(lines, inside):
         if comment.line in rendering.literal:
             continue

@@ -29,24 +29,6 @@ SCRATCH = "HANDBOOK_SERVER_SCRATCH"
 RUN = "HANDBOOK_RUN"
 OWN_SERVER = "TEST_DATABASE_URL"
 
-# What a page can leave behind on the server beside its own database: databases, roles, tablespaces and settings.
-MADE = """
-    SELECT 'DATABASE' AS kind, datname AS name FROM pg_database WHERE NOT starts_with(datname, $1)
-    UNION ALL SELECT 'ROLE', rolname FROM pg_roles WHERE rolname !~ '^pg_'
-    UNION ALL SELECT 'TABLESPACE', spcname FROM pg_tablespace
-"""
-SETTINGS = """
-    SELECT concat('role ', rolname) AS name,
-        concat_ws(' ', rolsuper, rolinherit, rolcreaterole, rolcreatedb, rolcanlogin, rolreplication, rolbypassrls,
-            rolconnlimit, rolvaliduntil, rolpassword) AS value
-        FROM pg_authid WHERE rolname !~ '^pg_'
-    UNION ALL SELECT concat('settings of role ', setrole::regrole), array_to_string(setconfig, ' ')
-        FROM pg_db_role_setting WHERE setdatabase = 0
-    UNION ALL SELECT concat('members of role ', roleid::regrole), string_agg(member::regrole::text, ' ' ORDER BY 1)
-        FROM pg_auth_members GROUP BY roleid
-    UNION ALL SELECT concat('ALTER SYSTEM, ', name), setting FROM pg_file_settings WHERE sourcefile ~ 'auto.conf'
-"""
-
 # The backend is imported where it is used: pytest loads the harness before it starts to measure the backend's coverage.
 
 
@@ -144,21 +126,6 @@ class Postgres:
     def execute(self, statement: str) -> None:
         """Run a statement on the connection for maintenance."""
         self.ask(lambda admin: admin.execute(statement))
-
-    def state(self) -> dict[str, str]:
-        """What the server holds beside the run's databases, each with its settings."""
-        made = {f'{row["kind"]} "{row["name"]}"': "" for row in self.fetch(MADE, f"{self.run}_")}
-        return made | {row["name"]: row["value"] for row in self.fetch(SETTINGS)}
-
-    def restore(self, before: Mapping[str, str]) -> list[str]:
-        """Drop what has come to the server since it was in some state; return what else is no longer as it was."""
-        for _ in range(2):  # a role goes once those are gone that hang on it
-            for name in self.state().keys() - before.keys():
-                if name.startswith(("DATABASE", "ROLE", "TABLESPACE")):
-                    with suppress(asyncpg.PostgresError):
-                        self.execute(f"DROP {name}{' WITH (FORCE)' if name.startswith('DATABASE') else ''}")
-        now = self.state()
-        return sorted(name for name in now.keys() | before.keys() if now.get(name) != before.get(name))
 
     def close(self) -> None:
         """Close the connection for maintenance; it opens anew when it is needed, in a fork of this process too."""

@@ -7,31 +7,26 @@ JSON can hold, and all that comes back is JSON: nothing of what it runs reaches 
 
 from __future__ import annotations
 
-import ctypes
-import gc
-import importlib
 import os
 import select
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from json import dumps, loads
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-HEADER = struct.Struct("!I")
-MOST_DESCRIPTORS = 4
+import psutil
+
+from handbook.forked import lives_still, reap
+from handbook.message import receive, send
+
 LOOK = 0.2  # seconds between two looks at a process that says nothing
 LAST_WORDS = 0.5  # seconds in which a copy that code has made of its process is heard after the process itself
 PATHS = Path(__file__).resolve().parents[1]
-# Linux's PR_SET_CHILD_SUBREAPER: what loses its parent becomes a child of this process, whatever its session.
-SUBREAPER = 36
 
 
 class ProcessError(Exception):
@@ -88,7 +83,7 @@ class Process:
         ours, theirs = socket.socketpair()
         found = [str(path) for path in paths]
         code = (
-            f"import sys; sys.path[:0] = {found!r}; from handbook.process import main; main({theirs.fileno()}, "
+            f"import sys; sys.path[:0] = {found!r}; from handbook.forked import main; main({theirs.fileno()}, "
             f"{[*modules]!r}); "
         )
         with theirs:
@@ -212,152 +207,8 @@ class Process:
         return lives
 
 
-def send(connection: socket.socket, message: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
-    """Send a message, with open files, through a connection."""
-    data = dumps(message).encode()
-    data = HEADER.pack(len(data)) + data
-    # In one piece: a copy of this process may be sending as well.
-    sent = socket.send_fds(connection, [data], list(descriptors))
-    connection.sendall(data[sent:])
-
-
-def receive(connection: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
-    """The next message of a connection, and the files that came with it; no message where the other end is gone."""
-    header, descriptors, _, _ = socket.recv_fds(connection, HEADER.size, MOST_DESCRIPTORS)
-    header += _exactly(connection, HEADER.size - len(header)) if header else b""
-    if len(header) < HEADER.size:
-        return None, []
-    data = _exactly(connection, HEADER.unpack(header)[0])
-    return (loads(data) if data else None), descriptors
-
-
-def _exactly(connection: socket.socket, count: int) -> bytes:
-    parts = []
-    while count and (part := connection.recv(min(count, 1 << 20))):
-        parts.append(part)
-        count -= len(part)
-    return b"".join(parts) if not count else b""
-
-
-# What follows runs in the processes that are forked from.
-
-
-_forks = 0
-
-
-def main(descriptor: int, modules: Iterable[str]) -> NoReturn:
-    """Be a clean process: load modules, and then do what is asked."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    for module in modules:
-        importlib.import_module(module)
-    adopt_orphans()
-    os.register_at_fork(after_in_parent=_count_fork)
-    # What is here by now is never collected, in no copy: so it stays shared memory.
-    gc.collect()
-    gc.freeze()
-    serve(socket.socket(fileno=descriptor))
-
-
-def _count_fork() -> None:
-    global _forks  # noqa: PLW0603 - a count of the process
-    _forks += 1
-
-
-def serve(connection: socket.socket) -> NoReturn:
-    """Do what is asked, until nobody can ask any more."""
-    global _forks  # noqa: PLW0603 - as above
-    me = os.getpid()
-    while True:
-        message, descriptors = receive(connection)
-        if message is None:
-            os._exit(0)
-        if "fork" in message:
-            pid = os.fork()
-            if pid == 0:
-                connection.close()
-                connection, me = socket.socket(fileno=descriptors[0]), os.getpid()
-                os.setsid()
-                continue
-            os.close(descriptors[0])
-            send(connection, {"result": pid})
-            continue
-        _forks = 0
-        reply = _called(message, descriptors)
-        if os.getpid() != me:
-            with suppress(OSError):
-                send(connection, {"copy": True})
-            os._exit(1)
-        send(connection, {**reply, "forks": _forks})
-
-
-def _called(message: Mapping[str, Any], descriptors: list[int]) -> dict[str, Any]:
-    module, _, name = message["call"].partition(":")
-    try:
-        function: Any = importlib.import_module(module)
-        for part in name.split("."):
-            function = getattr(function, part)
-        reply = {"result": function(*message["arguments"], *([descriptors] if descriptors else []))}
-        dumps(reply)
-    except BaseException:  # whatever it is, the one who asked is told
-        return {"error": traceback.format_exc()}
-    else:
-        return reply
-    finally:
-        for descriptor in descriptors:
-            with suppress(OSError):
-                os.close(descriptor)
-
-
-def reap(pid: int) -> int | None:
-    """How a child of this process ended; None where that is not known."""
-    try:
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    except ChildProcessError:
-        return None
-
-
-def lives_still(pid: int) -> bool:
-    """Whether a child of this process has not ended; what it ended with can still be asked for."""
-    try:
-        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
-    except ChildProcessError:
-        return False
-
-
-def adopt_orphans() -> None:
-    """Let what the descendants of this process leave behind become its children, where the system can do that."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
-
-
-def end_children(kept: Sequence[int] = ()) -> None:
-    """Kill the children of this process, and theirs, until none is left but those that are kept."""
-    end = time.monotonic() + 10
-    while time.monotonic() < end:
-        try:
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        except ChildProcessError:
-            return  # there are none: so it is after nearly every page
-        found = [pid for pid in _children() if pid not in kept]
-        if not found:
-            return
-        for pid in found:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        time.sleep(0.001)
-
-
-def _children() -> list[int]:
-    import psutil  # noqa: PLC0415 - for the few pages that leave something
-
-    return [child.pid for child in psutil.Process().children()]
-
-
 def _kill_below(pid: int) -> None:
     """Kill the descendants of a process until it has none that live."""
-    import psutil  # noqa: PLC0415 - as above
-
     end = time.monotonic() + 10
     with suppress(psutil.Error):
         while time.monotonic() < end:

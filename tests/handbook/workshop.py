@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from handbook.checkout import Checkout
+from handbook.cluster import state_of
 from handbook.environment import of_block
 from handbook.postgres import Postgres
 from handbook.process import Process
@@ -50,7 +51,7 @@ class Workshop:
 
     @cached_property
     def _before(self) -> dict[str, str] | None:
-        return self.postgres.state() if self.postgres.alone else None
+        return state_of(self.postgres) if self.postgres.alone else None
 
     def open(self, page: Path, template: str, following: Order | None = None) -> Workspace:
         """The workspace of a page.

@@ -16,9 +16,11 @@ from typing import IO, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from handbook import interpreter, launch
+from handbook.cluster import restore, state_of
 from handbook.environment import of_block
+from handbook.forked import end_children
 from handbook.postgres import Postgres
-from handbook.process import Process, ProcessError, end_children
+from handbook.process import Process, ProcessError
 
 PAGE = "HANDBOOK_PAGE"
 TIME_LIMIT = 120.0  # seconds that a block may take
@@ -157,9 +159,9 @@ class Workspace:
             self.clean.end()
         elif alone:
             self.clean.call(end_children)
-        if alone and self.before is not None and self.postgres.state() != self.before:
+        if alone and self.before is not None and state_of(self.postgres) != self.before:
             self._remove()
-            return self.postgres.restore(self.before)
+            return restore(self.postgres, self.before)
         if later is None:
             self._remove()
         else:

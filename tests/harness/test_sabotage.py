@@ -60,8 +60,8 @@ SABOTAGES = {
         "test_the_parser_finds_every_block",
     ),
     "fences that are no blocks are overlooked": Sabotage(
-        "page",
-        "def _check_fences(page: Page, rendering: Rendering, lines: list[str]) -> None:",
+        "fences",
+        "def wrong_fences(rendering: Rendering, lines: Sequence[str]) -> Iterator[tuple[int, str]]:",
         "return",
         "test_every_fence_is_accounted_for",
     ),

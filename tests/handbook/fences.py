@@ -21,8 +21,10 @@ def wrong_fences(rendering: Rendering, lines: Sequence[str]) -> Iterator[tuple[i
     for number in rendering.stray:
         yield (
             number,
-            f"the site does not render this fence as a block: {lines[number - 1].strip()!r}. Is it closed by a "
-            "line of exactly as many marks, indented alike, and are its attributes those that Material knows?",
+            (
+                f"the site does not render this fence as a block: {lines[number - 1].strip()!r}. Is it closed by a "
+                "line of exactly as many marks, indented alike, and are its attributes those that Material knows?"
+            ),
         )
     for fence in rendering.fences:
         opening = MARKS.search(lines[fence.line - 1])
@@ -31,8 +33,10 @@ def wrong_fences(rendering: Rendering, lines: Sequence[str]) -> Iterator[tuple[i
             if inner.match(line):
                 yield (
                     number,
-                    f"a fence inside the block that opens at line {fence.line}: close that block before this line, "
-                    "or open it with more marks than this line has to show a fence",
+                    (
+                        f"a fence inside the block that opens at line {fence.line}: close that block before this line, "
+                        "or open it with more marks than this line has to show a fence"
+                    ),
                 )
     inside = lines_inside(rendering.fences)
     for number, line in enumerate(lines, 1):

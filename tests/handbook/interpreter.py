@@ -81,8 +81,7 @@ def execute(source: str, line: int, interactive: bool, descriptors: Sequence[int
     """Run Python in the page's namespace; return what failed, or the traceback that a prompt would show.
 
     Arguments:
-        source: the code.
-        line: the line of the page on which it starts.
+        source: the code, which starts on a line of the page.
         interactive: as at a prompt: values are shown, and an exception is printed.
         descriptors: the file for what is printed.
     """
@@ -104,8 +103,6 @@ def execute(source: str, line: int, interactive: bool, descriptors: Sequence[int
         report = _report(error, _frames_of_page(error.__traceback__))
         raised = {"whole": "".join(report.format()), "last": "".join(report.format(chain=False))}
         return _beside(line) or {"raised": raised}
-    finally:
-        _flush()
     return _beside(line)
 
 
@@ -120,8 +117,6 @@ def import_file(source: str, line: int, target: str, descriptors: Sequence[int])
         exec(compile(tree, _page, "exec", dont_inherit=True), namespace)  # noqa: S102 - running the page is what this is for
     except BaseException as error:  # as above
         return failure(error, line)
-    finally:
-        _flush()
     return _beside(line)
 
 
@@ -140,6 +135,7 @@ def parse(source: str, line: int) -> ast.Module | dict[str, Any]:
 
 def failure(error: BaseException, line: int) -> dict[str, Any]:
     """What an exception says of the page: the line, and the traceback without the harness's own frames."""
+    _flush()
     frames = _frames_of_page(error.__traceback__)
     name = type(error).__name__
     first = str(error).split("\n", 1)[0]

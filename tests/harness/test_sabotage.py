@@ -55,7 +55,7 @@ SABOTAGES = {
     ),
     "the rendering has no fences": Sabotage(
         "rendering",
-        "def _fences(self, lines: list[str], body: str, offset: int) -> list[Fence]:",
+        "def _fences(self, lines: list[str], blocks: list[tuple[int, str]], offset: int) -> list[Fence]:",
         "return []",
         "test_the_parser_finds_every_block",
     ),

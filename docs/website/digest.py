@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-CODE = ("Makefile", "backend/src", "tests/handbook")
+CODE = ("Makefile", "backend/src", "requirements/dev.txt", "tests/handbook")
 """What a page's blocks run against, and what runs them: files and directories, seen from the checkout."""
 
 

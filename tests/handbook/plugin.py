@@ -26,6 +26,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--update-docs", action="store_true", help="write what the handbook's blocks print into its expected output"
     )
+    group.addoption(
+        "--unproven", action="store_true", help="leave out pages that are as they were when they were proven"
+    )
     group.addoption("--proof", type=Path, default=PROOF, help="the file that the proof is written to (%(default)s)")
 
 
@@ -73,7 +76,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> PageFile | None:
     handbook = parent.config.stash[HANDBOOK]
-    if handbook.owns(file_path):
+    if handbook.owns(file_path) and file_path not in handbook.left_out:
         page: PageFile = PageFile.from_parent(parent, path=file_path, sybils=[handbook.sybil])
         return page
     return None
@@ -114,6 +117,8 @@ class Reporter:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         for path, summary in sorted(self.handbook.updates.items()):
             terminalreporter.write_line(f"{path}: {summary}")
+        if left_out := len(self.handbook.left_out):
+            terminalreporter.write_line(f"handbook: {left_out} pages are as they were when they were proven")
         if self.proof is not None:
             counts = Counter(
                 entry["status"] for entry in self.handbook.record.blocks if entry["kind"] != Kind.OUTPUT.value

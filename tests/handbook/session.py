@@ -18,7 +18,7 @@ from handbook.document import CONFIGURATION, BlockParser, PageDocument
 from handbook.lint import Finding, findings_of
 from handbook.page import Page, read, text_of
 from handbook.postgres import OWN_SERVER, DatabaseError, Postgres, serve, serve_alone
-from handbook.proof import Record
+from handbook.proof import Record, stale_pages
 from handbook.rendering import Renderer
 from handbook.run import PageRun, Status
 from handbook.update import UpdateError, apply_edits, check, settled
@@ -96,6 +96,13 @@ class Handbook:
     def findings(self) -> dict[Path, list[Finding]]:
         """What the linters say of every page that this session has collected: they are quicker in one go."""
         return findings_of({path: document.page for path, document in self.documents.items()})
+
+    @cached_property
+    def left_out(self) -> set[Path]:
+        """The pages that are not asked for because their proof is of their present text and of the present code."""
+        if not self.config.getoption("unproven"):
+            return set()
+        return set(self.pages.values()) - set(stale_pages(self.project, self.pages))
 
     def owns(self, path: Path) -> bool:
         beside = path in (self.project / name for name in BESIDE)

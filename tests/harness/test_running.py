@@ -297,6 +297,19 @@ def test_what_did_not_run_as_it_is_stays_stale(tmp_path: Path) -> None:
     assert stale() == ["one.md"]
 
 
+def test_pages_that_are_proven_can_be_left_out(project: Project) -> None:
+    project.pytest(*BLOCKS, "docs")
+    project.write("good.md", GOOD.replace("# Good", "# Better"))
+    run = project.pytest("-rA", "--unproven", *BLOCKS, "docs")
+    assert {item.split("::")[0] for item in outcomes(run) if "::" in item} == {
+        "PASSED docs/good.md",
+        "PASSED docs/bad.md",
+        "FAILED docs/bad.md",
+    }
+    assert "handbook: 2 pages are as they were when they were proven" in run.output
+    assert [entry["status"] for entry in proof_of(project)["deep/good.md"]][:2] == ["passed", "passed"]
+
+
 def test_the_proof_forgets_blocks_and_pages_that_are_gone(project: Project) -> None:
     project.pytest(*BLOCKS, "docs")
     (project.docs / "deep-good.md").unlink()

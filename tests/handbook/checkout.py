@@ -44,27 +44,35 @@ class Checkout:
         self._files: dict[str, tuple[int, bytes]] = {}
         for name in COPIED:
             self._read(project / name)
-        # What has landed since the baseline is not part of it, and neither are its checksums.
+        # What has landed since the baseline is kept apart, and so are its checksums.
+        self._landed: dict[str, tuple[int, bytes]] = {}
         for name in list(self._files):
             path = Path(name)
-            inside = path.is_relative_to(baseline.DIRECTORY)
-            if inside and (path.parent != baseline.DIRECTORY or baseline.is_later(path.name)):
+            if path.is_relative_to(baseline.DIRECTORY) and path.parent != baseline.DIRECTORY:
                 del self._files[name]
+            elif path.parent == baseline.DIRECTORY and baseline.is_later(path.name):
+                self._landed[name] = self._files.pop(name)
         checksums = str(baseline.DIRECTORY / baseline.CHECKSUMS)
         if checksums in self._files:
-            mode, content = self._files[checksums]
+            self._landed[checksums] = mode, content = self._files[checksums]
             self._files[checksums] = mode, baseline.checksums(content.decode()).encode()
         if (project / VENV).exists():
             self._read_environment((project / VENV).resolve())
         parents = {parent for name in [*self._files, *self._links] for parent in Path(name).parents}
         self._directories = sorted(str(parent) for parent in parents if parent != Path())
 
-    def write(self, target: Path) -> None:
-        """Write the files below a directory."""
+    def write(self, target: Path, *, landed: bool = False) -> None:
+        """Write the files below a directory.
+
+        Arguments:
+            target: the directory.
+            landed: with the migrations that have landed since the baseline.
+        """
         for name in self._directories:
             os.mkdir(target / name)  # noqa: PTH102 - a thousand files a second are written here
         root = str(target)
-        for name, (mode, content) in self._files.items():
+        files = self._files | self._landed if landed else self._files
+        for name, (mode, content) in files.items():
             descriptor = os.open(f"{root}/{name}", os.O_WRONLY | os.O_CREAT, mode)
             try:
                 os.write(descriptor, content)

@@ -20,7 +20,8 @@ MISTAKEN_ALONE = re.compile(r"(?i)skip|no[nt]?[-_ ]?run|invisible-code-block( \w
 MISTAKEN = re.compile(r"(?i)skip|no[nt]?[-_ ]*run|invisible|clear[-_ ]?namespace|(expected[-_ ]?)?output")
 LINTERS = ("squawk", "ruff")
 DIRECTIVES = ("not run", "invisible-code-block", *LINTERS)
-DATABASES = ("migrated", "empty")
+# The baseline of migrations, applied; the baseline, not applied; the checkout's own migrations, not applied.
+DATABASES = ("migrated", "empty", "checkout")
 TOP = "top"
 NOT_TEXT = "a character that is not UTF-8; save the page as UTF-8"
 
@@ -93,7 +94,7 @@ def _read_metadata(page: Page, rendering: Rendering, text: str) -> None:
     if database in DATABASES:
         page.database = database
     else:
-        page.problems.append(Problem(1, f"front matter: database is {database!r}; it can be {' or '.join(DATABASES)}"))
+        page.problems.append(Problem(1, f"front matter: database is {database!r}; it can be {', '.join(DATABASES[:-1])} or {DATABASES[-1]}"))
 
 
 def _read_blocks(page: Page, fences: list[Fence]) -> None:

@@ -96,14 +96,14 @@ class Postgres:
         """Make a database and return its name.
 
         Arguments:
-            template: `empty`, or `migrated` for one with the handbook's baseline of migrations applied.
+            template: `migrated` for one with the handbook's baseline of migrations applied; any other is empty.
 
         Raises:
             DatabaseError: the server refused, or a migration failed.
         """
         name = f"{self.run}_{uuid.uuid4().hex[:12]}"
         try:
-            self.ask(self._create, name, "template1" if template == "empty" else self._template())
+            self.ask(self._create, name, self._template() if template == "migrated" else "template1")
         except Exception as error:  # whatever a broken runner raises is told at the block that needs the database
             raise DatabaseError(f"{type(error).__name__}: {error}") from error
         return name

@@ -23,7 +23,7 @@ LOADED = ("handbook.interpreter", "handbook.launch")
 
 
 class Order(NamedTuple):
-    """What is known of a page before its workspace is made: its file, and the database that it starts with."""
+    """What is known of a page before its workspace is made: its file, and what it starts with, as `DATABASES` has it."""
 
     page: Path
     template: str
@@ -58,7 +58,7 @@ class Workshop:
 
         Arguments:
             page: the page's file.
-            template: the database that it starts with, `migrated` or `empty`.
+            template: what it starts with, one of `DATABASES` of `handbook.page`.
             following: the page that comes after it; its workspace is made meanwhile.
 
         Raises:
@@ -103,5 +103,5 @@ class Workshop:
         name = "-".join(order.page.relative_to(above).with_suffix("").parts)
         database = self.postgres.create(order.template)
         directory = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=pages))
-        self._checkout.write(directory)
+        self._checkout.write(directory, landed=order.template == "checkout")
         return directory, database

@@ -31,17 +31,11 @@ EDITS = {
     "the runner looks for another function than up": Edit(
         RUNNER, r'getattr\(module, "up", None\)', 'getattr(module, "upgrade", None)', ""
     ),
-    "versions are recorded before they run": Edit(
-        RUNNER,
-        r"(?s)(async def _apply_outside\(.*?\n    \"\"\".*?\"\"\"\n)",
-        r"\1    await _record(conn, version, migration)\n",
-        "stopped half-way",
+    "versions are recorded without their zeros": Edit(
+        RUNNER, r'(VALUES \(\$1\)", )version\)', r'\1version.lstrip("0"))', "$ make status"
     ),
-    "versions are recorded before they run, in their transaction": Edit(
-        RUNNER,
-        r"(?s)(async def _apply_inside[^\n]*\n[^\n]*\n)(.*?        )await (_record\(conn, version, migration\))",
-        r"\1    await \3\n\2pass",
-        "apply_migration(conn",
+    "an error says something else": Edit(
+        RUNNER, "Nothing of this migration is kept", "All of this migration is kept", "Nothing of this migration is kept"
     ),
     "versions are applied in descending order": Edit(RUNNER, r"sorted\(files\)", "sorted(files, reverse=True)", ""),
     "the make target has another name": Edit("Makefile", r"restart-backend", "renew-backend", "$ make restart-backend"),
@@ -84,14 +78,20 @@ def test_the_page_as_it_is_passes(tmp_path: Path) -> None:
     assert run.status == 0, run.output
 
 
-def test_a_migration_that_lands_makes_no_page_untrue(tmp_path: Path) -> None:
+def test_a_migration_that_lands_fails_the_pages_about_the_schema_and_no_other(tmp_path: Path) -> None:
     project = Project(tmp_path / "project", copied=("backend",))
-    shutil.copy2(ROOT / PAGE, project.directory / PAGE)
+    schema = ("docs/reference/schema.md", "docs/reference/migrations.md")
+    (project.docs / "reference").mkdir()
+    for page in (PAGE, *schema):
+        shutil.copy2(ROOT / page, project.directory / page)
     migrations = project.directory / "backend" / "src" / "db" / "migrations"
     (migrations / "007_add_room.py").write_text(
         'async def up(conn):\n    await conn.execute("ALTER TABLE plants ADD COLUMN room text")\n'
     )
     with (migrations / "CHECKSUMS").open("a") as checksums:
         checksums.write(f"{'0' * 64}  007_add_room.py\n")
-    run = project.pytest("-q", "-x", PAGE)
-    assert run.status == 0, run.output
+    run = project.pytest("-q", PAGE, *schema)
+    assert run.status == 1, run.output
+    # What was printed and is not on the page; it stands where the page is to be changed.
+    assert set(re.findall(r"^(docs/\S+\.md):\d+: the output differs", run.output, re.MULTILINE)) == set(schema)
+    assert run.output.count("+ applied 007_add_room.py") == run.output.count("+ 007_add_room.py") == 1

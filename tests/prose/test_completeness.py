@@ -77,8 +77,13 @@ def options_without_a_page(blocks: Shown) -> list[str]:
 
 
 def targets_without_a_page(blocks: Shown) -> list[str]:
-    """The targets that no command line has. `make --dry-run` counts: some would run these very pages."""
-    return [name for name in targets() if not re.search(rf"\bmake (?:[\w./=-]+ )*{name}(?![\w-])", blocks.typed)]
+    """The targets that no command line has, and that no `make help` lists: some would run these very pages."""
+    return [
+        name
+        for name in targets()
+        if not re.search(rf"\bmake (?:[\w./=-]+ )*{name}(?![\w-])", blocks.typed)
+        and not re.search(rf"(?m)^  {name}  ", blocks.printed)
+    ]
 
 
 def settings_without_a_page(blocks: Shown) -> list[str]:
@@ -158,6 +163,7 @@ def test_prose_and_blocks_that_do_not_run_are_no_page(kind: str, some: str, rend
         ("options", "--check of status", "```console\n$ make status ARGS=--check\n```"),
         ("options", "--wait of migrate", "```console\n$ python -m src.db migrate \\\n>     --wait 3\n```"),
         ("make targets", "check", "```console\n$ make --dry-run check\n```"),
+        ("make targets", "lies", "```console\n$ make help\n  lies              alter\n```"),
         ("settings", "PLANTOPS_PORT", "```bash\nPLANTOPS_PORT=1 true\n```"),
         ("errors", "[PM03]", "```console\n$ make migrate\n[PM03] Background\n```"),
     ],

@@ -94,7 +94,11 @@ def _read_metadata(page: Page, rendering: Rendering, text: str) -> None:
     if database in DATABASES:
         page.database = database
     else:
-        page.problems.append(Problem(1, f"front matter: database is {database!r}; it can be {', '.join(DATABASES[:-1])} or {DATABASES[-1]}"))
+        page.problems.append(
+            Problem(
+                1, f"front matter: database is {database!r}; it can be {', '.join(DATABASES[:-1])} or {DATABASES[-1]}"
+            )
+        )
 
 
 def _read_blocks(page: Page, fences: list[Fence]) -> None:

@@ -23,7 +23,7 @@ LOADED = ("handbook.interpreter", "handbook.launch")
 
 
 class Order(NamedTuple):
-    """What is known of a page before its workspace is made: its file, and what it starts with, as `DATABASES` has it."""
+    """What is known of a page before its workspace is made: its file, and what it starts with, one of `DATABASES`."""
 
     page: Path
     template: str

@@ -35,7 +35,7 @@ EDITS = {
         RUNNER, r'(VALUES \(\$1\)", )version\)', r'\1version.lstrip("0"))', "$ make status"
     ),
     "an error says something else": Edit(
-        RUNNER, "Nothing of this migration is kept", "All of this migration is kept", "Nothing of this migration is kept"
+        RUNNER, "Nothing of this migration is kept", "All of this migration is kept", "Nothing of this"
     ),
     "versions are applied in descending order": Edit(RUNNER, r"sorted\(files\)", "sorted(files, reverse=True)", ""),
     "the make target has another name": Edit("Makefile", r"restart-backend", "renew-backend", "$ make restart-backend"),

@@ -18,14 +18,13 @@ from handbook.postgres import OWN_SERVER
 from handbook.rendering import Renderer
 from handbook.session import pages_of
 from prose.shown import Shown, shown
-from src.config import SettingsError
 from src.db import errors, migration_runner
 from src.db.commands.command_line import main
 
 ROOT = Path(__file__).resolve().parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
-# Any value that is read from the environment by its name; PATH is the system's.
-VARIABLE = re.compile(r"""(?:environ(?:\.get\(|\[)|getenv\()["'](?!PATH\b)(\w+)["']""")
+# Any value that is read from the environment by its name; PATH is the system's, PYTHONPATH is Python's.
+VARIABLE = re.compile(r"""(?:environ(?:\.get\(|\[)|getenv\()["'](?!(?:PYTHON)?PATH\b)(\w+)["']""")
 
 
 def usage(*command: str) -> str:
@@ -96,7 +95,7 @@ def errors_without_a_page(blocks: Shown) -> list[str]:
     kinds = [
         kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.MigrationError)
     ]
-    names = [kind.__name__ for kind in (*kinds, SettingsError)]
+    names = [kind.__name__ for kind in kinds]
     codes = [f"[{kind.code}]" for kind in kinds if kind is not errors.MigrationError]
     both = f"{blocks.given}\n{blocks.printed}"
     return [name for name in names if not re.search(rf"\b{name}\b", both)] + [

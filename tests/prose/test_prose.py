@@ -90,6 +90,32 @@ NAMED: Mapping[str, Iterable[str]] = {
         *("ALTER ROLE gardener VALID UNTIL 'infinity'", "GRANT CREATE ON SCHEMA public TO …"),
         *("7_x.py", "007_x.py", 'float(row["value"])'),
     ),
+    "names of files that a table compares, or that somebody is yet to write": (
+        *("1000_add_location.py", "7_add_location.py", "7_add_owner.py", "_helpers.py", ".007_add_location.py"),
+        *("007_add_location.sql", "007.py", "007_.py", "007-add-location.py", "v007_add_location.py", "007.sql"),
+        *(".env", 'Path(__file__).with_name("007_rooms.csv").read_text()', "backend.log.1"),
+    ),
+    "what PostgreSQL says, or may be told, in a case that a page only describes": (
+        *("jsonb_set(document, '{a,b}', …)", "jsonb_set(…, NULL)", "cannot call jsonb_each on a non-object"),
+        *("thresholds = thresholds #- '{temperature,min}'", r"\dp telemetry", r"\d+ telemetry", "WHERE NOT EXISTS"),
+        'updated partition constraint for default partition "telemetry_default" would be violated by some row',
+        "ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        "there is no unique or exclusion constraint matching the ON CONFLICT specification",
+        *(
+            "ocimum basilicum",
+            "+01",
+            "waited < 1",
+            "git log",
+            "PGHOST",
+            "permission denied for table schema_migrations",
+        ),
+        'relation "schema_migrations" does not exist',
+    ),
+    "what a shell or make may be told, or says on a machine of another kind": (
+        *("set -a; . ./.env", "sha256sum --check CHECKSUMS", "PORT=8001", "PAGE=docs/tutorial.md", "CHROMIUM"),
+        *("Cannot listen on …, port …: Address already in use", "database: checkout"),
+        "PostgreSQL needs a writable directory with 512 MiB free",
+    ),
     "what a command makes that takes long": ("build/postgresql", "build/proof-14.json"),
     "the tests' own": ("HANDBOOK_SERVER_SCRATCH", "HANDBOOK_RUN", "HANDBOOK_PAGE", "UPDATE_CORPUS"),
 }
@@ -109,7 +135,10 @@ STATED: Mapping[str, Iterable[tuple[str, str]]] = {
         *(("contributing/publish.md", figure) for figure in ("23", "2026", "0.0.73")),
         *(("contributing/decisions.md", "1.6"), ("how-to/use-pgbouncer.md", "1.21")),
     ),
-    "the runner's own limits, which other pages show": (
+    "the runner's and the backend's own limits, which tests hold": (
+        *(("explanation/limits.md", figure) for figure in ("12", "500", "4")),
+        *(("reference/migration-file.md", "12"), ("reference/command-line.md", "60")),
+        *(("reference/backend.md", "5"), ("reference/backend.md", "ten")),
         *(("how-to/add-a-column.md", figure) for figure in ("500", "twelve")),
     ),
     "shown in seconds": (
@@ -119,14 +148,17 @@ STATED: Mapping[str, Iterable[tuple[str, str]]] = {
     "how many there are of what the page names or shows": (
         *(("errors.md", "200"), ("how-to/test-a-migration.md", "4"), ("index.md", "six")),
         *(("contributing/change-the-runner.md", "six"), ("contributing/decisions.md", "six")),
-        *(("explanation/why-no-orm.md", "six"), ("explanation/why-no-orm.md", "seven")),
         ("how-to/add-a-not-null-column.md", "four"),
-        *(("how-to/take-over-a-database.md", "six"), ("reference/settings.md", "five")),
+        ("how-to/take-over-a-database.md", "six"),
+        *(("explanation/how-a-start-up-migrates.md", "three"), ("explanation/transactions-and-locks.md", "eight")),
+        *(("how-to/partition-telemetry.md", "three"), ("reference/migration-file.md", "three")),
         *(("how-to/choose-a-safe-way.md", "eight"), ("reference/lock-modes.md", "eight")),
         ("reference/lock-modes.md", "four"),
     ),
     "the biggest value of a type, which a test of the guides reaches": (("how-to/bigger-keys.md", "2,147,483,647"),),
-    "fixed by others: a signal's exit status, a SQLSTATE": (
+    "fixed by others: an exit status, a SQLSTATE, a status of HTTP": (
+        *(("reference/backend.md", figure) for figure in ("0", "200", "503")),
+        ("explanation/how-a-start-up-migrates.md", "200"),
         *(("reference/make.md", "128"), ("how-to/run-in-containers.md", "503")),
         *(("explanation/beyond-one-server.md", figure) for figure in ("32", "2.23", "six")),
         ("reference/error-index.md", "five"),

@@ -337,7 +337,7 @@ def test_the_files_beside_the_pages_are_tested_like_pages(project: Project) -> N
         text = "# Fern\n\n<!-- not run: later -->\n```bash\nmake fern\n```\n\n```console\n$ echo fern\nmoss\n```\n"
         (project.directory / name).write_text(text)
     run = project.pytest("-rA", "README.md", "CONTRIBUTING.md")
-    assert "FAILED README.md::fern[2]" in run.output
-    assert "FAILED CONTRIBUTING.md::fern[2]" in run.output
+    assert "FAILED README.md::fern.2" in run.output
+    assert "FAILED CONTRIBUTING.md::fern.2" in run.output
     assert run.output.count("not run: later") == 2
     assert "fern" not in (project.directory / "build" / "proof.json").read_text()

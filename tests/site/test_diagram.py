@@ -252,10 +252,10 @@ def test_a_diagram_of_what_the_page_shows_in_words_too() -> None:
 @pytest.mark.parametrize(
     ("comment", "message"),
     [
-        ("growth grown[2]", "the growth diagram: the block grown[2] has printed no table"),
-        ("growth grown[3]", "the growth diagram: the block grown[3] has not run; run make docs-test"),
-        ("tables grown[1]", "the tables diagram: "),
-        ("pie grown[1]", "the pie diagram: no diagram is"),
+        ("growth grown.2", "the growth diagram: the block grown.2 has printed no table"),
+        ("growth grown.3", "the growth diagram: the block grown.3 has not run; run make docs-test"),
+        ("tables grown.1", "the tables diagram: "),
+        ("pie grown.1", "the pie diagram: no diagram is"),
         ("sequence\nA title\nwho -> me: hello", "the sequence diagram: what is 'who -> me: hello'?"),
         ("timeline\nA title\nnobody", "the timeline diagram: what is 'nobody'?"),
     ],

@@ -76,9 +76,8 @@ class Site:
         found: dict[str, list[tuple[str, str]]] = {ALONE: []}
         nav: Sequence[Any] = self.settings.get("nav") or list(all_pages())
         for item in nav:
-            title, content = next(iter(item.items())) if isinstance(item, dict) else (ALONE, item)
-            pages = [(name, page) for name, page in _flat(title, content)]
-            found.setdefault(title if isinstance(content, list) else ALONE, []).extend(pages)
+            title, content = next(iter(item.items())) if isinstance(item, dict) else ("", item)
+            found.setdefault(title if isinstance(content, list) else ALONE, []).extend(_flat(title, content))
         return {section: [(name or title_of(page), page) for name, page in pages] for section, pages in found.items()}
 
     def dates(self) -> dict[str, str]:
@@ -89,7 +88,7 @@ class Site:
 def _flat(title: str, content: Any) -> Iterator[tuple[str, str]]:
     """The pages of an item of the navigation; a page without a name there has an empty one."""
     if isinstance(content, str):
-        yield ("" if title == ALONE and content != "index.md" else title), content
+        yield title, content
         return
     for item in content:
         if isinstance(item, str):

@@ -121,7 +121,7 @@ BASE = main
 lies-changed: environment ## the same of the pages that differ from BASE
 	@$(ALONE) PYTHONPATH=backend:tests:docs $(PY) -m lies --changed "$(BASE)" $(ARGS)
 
-mutants: environment ## change the backend place by place: a page must fail
+mutants: environment ## change the backend place by place: a test must fail
 	@$(ALONE) PYTHONPATH=backend:tests:docs $(PY) -m mutants $(ARGS)
 
 mutants-changed: environment ## the same of the lines that differ from BASE

@@ -24,6 +24,8 @@ COPIED = (
     "tests/commands",
     "tests/handbook",
     "tests/lies",
+    "tests/mutants",
+    "tests/trials",
 )
 VENV = ".venv"
 LIBRARY = Path(VENV) / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -12,6 +10,7 @@ from typing import Any, TypeAlias
 
 from lies.verdict import Fate, Verdict
 from lies.worker import PageReport
+from trials.figures import percent, row, write
 from website.marks.figures import LIES
 
 REPORT = Path("build") / "lies.json"
@@ -27,18 +26,18 @@ Entry: TypeAlias = Mapping[str, Any]
 
 def summary(entries: Mapping[str, Entry]) -> list[str]:
     """The table: for each page how many lies there are, and what became of them."""
-    lines = [_row("page", *COLUMNS)]
+    lines = [row(WIDTHS, "page", *COLUMNS)]
     for name, entry in sorted(entries.items()):
         counts = count(entry)
-        lines.append(_row(name, *(counts[column] for column in COLUMNS)))
+        lines.append(row(WIDTHS, name, *(counts[column] for column in COLUMNS)))
     total = _total(entries)
-    lines.append(_row("all", *(total[name] for name in COLUMNS)))
+    lines.append(row(WIDTHS, "all", *(total[name] for name in COLUMNS)))
     within, whole = (sum(entry["dots"][place] for entry in entries.values()) for place in DOTS)
     told = total["caught"] + total["survived"]
-    share = f"{100 * total['caught'] / told:.2f} %" if told else "none"
+    dots = f"... stands {within} times within a line and {whole} times for lines"
     lines += [
         "",
-        f"{share} of {told} lies caught; ... stands {within} times within a line and {whole} times for lines",
+        f"{percent(total['caught'], told)} of {told} lies caught; {dots}",
     ]
     return lines
 
@@ -68,36 +67,9 @@ def survivors(report: PageReport, docs: Path) -> Iterator[str]:
             yield from (f"    {line}" for line in verdict.lie.difference)
 
 
-def write(path: Path, entries: Mapping[str, Entry], extra: dict[str, Any]) -> None:
-    """Write what became of the lies, page by page.
-
-    Args:
-        path: the file.
-        extra: what the file says beside the pages.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(f".{os.getpid()}")
-    pages = dict(sorted(entries.items()))
-    draft.write_text(json.dumps({**extra, "pages": pages}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    draft.replace(path)
-
-
-def kept(path: Path, states: Mapping[str, str]) -> dict[str, Entry]:
-    """What an earlier run has found of pages that are as they were, and that noticed every lie.
-
-    Args:
-        path: the report of that run.
-        states: the number of each page's text and of what it is run with, as they are now.
-    """
-    try:
-        pages = json.loads(path.read_text(encoding="utf-8"))["pages"]
-    except (OSError, ValueError, KeyError):
-        return {}
-    return {
-        name: entry
-        for name, entry in pages.items()
-        if entry.get("state") == states.get(name, "") and not entry["failure"] and not count(entry)["survived"]
-    }
+def write_report(path: Path, entries: Mapping[str, Entry], seconds: float) -> None:
+    """Write what became of the lies, page by page, and how long that took so far."""
+    write(path, {"seconds": seconds, "pages": dict(sorted(entries.items()))})
 
 
 def record(project: Path, entries: Mapping[str, Entry], postgresql: str) -> None:
@@ -117,19 +89,13 @@ def record(project: Path, entries: Mapping[str, Entry], postgresql: str) -> None
         "covered": total["..."],
         "free": total["samples"],
     }
-    (project / LIES).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    write(project / LIES, figures)
 
 
-def entry_of(report: PageReport, state: str) -> Entry:
-    """What the report says of a page.
-
-    Args:
-        report: what became of the lies about it.
-        state: the number of its text and of what it is run with.
-    """
+def entry_of(report: PageReport) -> Entry:
+    """What the report says of a page."""
     fates = Counter(verdict.fate.value for verdict in report.verdicts)
     return {
-        "state": state,
         "lies": len(report.verdicts),
         "fates": {fate.value: fates[fate.value] for fate in Fate},
         "dots": dict(zip(DOTS, report.dots, strict=True)),
@@ -148,9 +114,3 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
     if verdict.fate in (Fate.RUN, Fate.LINTED):
         found["reason"] = verdict.reason
     return found
-
-
-def _row(name: str, *values: object) -> str:
-    return f"{name:<{WIDTHS[0]}}" + "".join(
-        f"{value!s:>{width}}" for value, width in zip(values, WIDTHS[1:], strict=True)
-    )

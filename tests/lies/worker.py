@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,18 +50,16 @@ class Choice:
     run_output: bool = False
 
 
-EVERY = Choice()
-
-
 class Worker:
     """Judges lies about pages of a checkout.
 
     Args:
         project: the checkout.
+        choice: the lies that it tells.
     """
 
-    def __init__(self, project: Path) -> None:
-        self.project = project
+    def __init__(self, project: Path, choice: Choice) -> None:
+        self.project, self.choice = project, choice
         self.renderer = Renderer(project / CONFIGURATION)
         self._resources = ExitStack()
         server = self._resources.enter_context(serve_alone())
@@ -76,12 +75,19 @@ class Worker:
         path = self.project / DOCS / name
         return Subject(path, read(text_of(path), self.renderer))
 
-    def judge(self, name: str, choice: Choice = EVERY) -> PageReport:
-        """What becomes of the lies about a page.
+    def judge(self, name: str) -> PageReport:
+        """What becomes of the lies about a page; one that cannot be judged keeps no other from it.
 
         Args:
             name: the page's path below docs.
         """
+        try:
+            return self._judged(name)
+        except Exception as error:
+            return PageReport(name, failure="".join(traceback.format_exception_only(error)).strip())
+
+    def _judged(self, name: str) -> PageReport:
+        choice = self.choice
         start = time.perf_counter()
         subject = self.subject(name)
         told = [block for block in subject.blocks if is_told(block)]

@@ -124,11 +124,9 @@ STATED: Mapping[str, Iterable[tuple[str, str]]] = {
     "a bound or a number of tries of a test, which the page names": (
         *(("explanation/guarantees.md", figure) for figure in ("8", "20", "60", "503")),
         *(("explanation/guarantees.md", figure) for figure in ("five", "six", "eight", "ten", "twenty")),
-        *(("contributing/mutants.md", figure) for figure in ("5", "11", "95")),
     ),
     "how much is loaded the first time, and about how long things take": (
         *(("tutorial.md", "80"), ("contributing/checks.md", "12"), ("contributing/checks.md", "three")),
-        ("contributing/mutants.md", "twenty"),
         *(("contributing/decisions.md", figure) for figure in ("five", "10")),
     ),
     "a moment of a decision, a version of another program": (

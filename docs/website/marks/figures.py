@@ -18,7 +18,7 @@ MUTANTS, LIES = Path("docs") / "mutants.json", Path("docs") / "lies.json"
 
 def render() -> str:
     """Return the figures as a table in HTML; nothing if there are none."""
-    rows = [*_row(MUTANTS, "a place of the backend's code", "mutants", "killed", "reviewed")]
+    rows = [*_row(MUTANTS, "a place of the backend's code", "mutants", "noticed", "reviewed")]
     rows += _row(LIES, "a place of a page", "lies", "caught", "covered", "free")
     head = "<tr><th>What was changed</th><th>How often</th><th>Noticed</th><th>Measured</th></tr>"
     return f"<table><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>" if rows else ""
@@ -30,7 +30,10 @@ def _row(file: Path, what: str, total: str, noticed: str, *left_out: str) -> Ite
         count = found[total] - sum(found[name] for name in left_out)
         day = date.fromisoformat(found["date"])
         measured = f"{day.day} {day:%B %Y}, PostgreSQL {found['postgresql']}"
-        yield f"<tr><td>{what}</td><td>{count:,}</td><td>{_percent(found[noticed], count)}</td><td>{measured}</td></tr>"
+        files, all_files = len(found.get("files", [])), found.get("of", 0)
+        part = f", in {files} of {all_files} files" if files < all_files else ""
+        cells = (f"{what}{part}", f"{count:,}", _percent(found[noticed], count), measured)
+        yield f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
     except (OSError, ValueError, KeyError, TypeError):
         return
 

@@ -1,0 +1,90 @@
+"""Which tests reach which lines of the backend: one recorded run of them, by coverage with the test as its context."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from coverage import CoverageData
+
+from mutants import recorder
+from mutants.mutant import Mutant, is_in_function, statement_lines
+
+TESTS = "backend/tests"
+CONFIGURATION = """\
+[run]
+branch = false
+patch = subprocess
+parallel = true
+source_pkgs = src
+disable_warnings = couldnt-parse
+"""
+
+
+class ReachError(Exception):
+    """The tests could not be run; the text says why."""
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Which tests reach which lines.
+
+    Arguments:
+        durations: the seconds that each test takes which passes.
+        lines: by the path of a file below the checkout, and by line, the tests that reach it.
+        others: the tests that fail, or are skipped, with the code as it is.
+    """
+
+    durations: Mapping[str, float]
+    lines: Mapping[str, Mapping[int, set[str]]]
+    others: list[str]
+
+    def tests_of(self, mutant: Mutant, source: str) -> list[str]:
+        """The tests that reach a mutant, the quickest first.
+
+        What runs when its file is imported is reached by every test that reaches any line of it.
+        """
+        lines = self.lines.get(mutant.file, {})
+        found = {test for line in statement_lines(source, mutant.line) for test in lines.get(line, ())}
+        if not found and not is_in_function(source, mutant.line):
+            found = {test for tests in lines.values() for test in tests}
+        return sorted(found, key=lambda test: self.durations[test])
+
+
+def record(copy: Path, workers: int) -> Reach:
+    """Run the tests of a checkout, and see which lines each reaches.
+
+    Arguments:
+        copy: the checkout, or a copy of it; the run writes there.
+        workers: processes that run tests.
+
+    Raises:
+        ReachError: they do not run.
+    """
+    configuration, answer = copy / "mutants.coveragerc", copy / "mutants.json"
+    configuration.write_text(CONFIGURATION, encoding="utf-8")
+    options = ["-m", "not slow", "-q", "-p", "mutants.recorder", "-p", "no:cacheprovider"]
+    options += ["-n", str(workers), "--dist", "worksteal"] if workers > 1 else []
+    options += ["--cov", f"--cov-config={configuration}", "--cov-context=test", "--cov-report="]
+    command = [sys.executable, "-m", "pytest", TESTS, *options]
+    environment = {**os.environ, recorder.TESTS: str(answer), "PYTHONPATH": "backend:tests:docs"}
+    ran = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
+    if not answer.exists() or ran.returncode not in (0, 1):
+        raise ReachError(f"the tests do not run:\n{ran.stdout}{ran.stderr}")
+    told = json.loads(answer.read_text(encoding="utf-8"))
+    data = CoverageData(str(copy / ".coverage"))
+    data.read()
+    lines: dict[str, dict[int, set[str]]] = {}
+    for measured in data.measured_files():
+        file = measured.rpartition("/backend/src/")[2]
+        by_line = lines.setdefault(f"backend/src/{file}", defaultdict(set))
+        for line, contexts in data.contexts_by_lineno(measured).items():
+            tests = {context.rpartition("|")[0] for context in contexts}
+            by_line[line] |= tests & told["passed"].keys()
+    return Reach(told["passed"], lines, told["others"])

@@ -1,0 +1,1 @@
+"""What `make lies` and `make mutants` share: workers, figures, and what a branch has changed."""

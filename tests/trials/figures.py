@@ -1,0 +1,28 @@
+"""Figures: tables for people, files for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def row(widths: Sequence[int], name: str, *values: object) -> str:
+    """A line of a table: a name, and values at the right of their columns."""
+    cells = (f"{value!s:>{width}}" for value, width in zip(values, widths[1:], strict=True))
+    return f"{name:<{widths[0]}}" + "".join(cells)
+
+
+def percent(part: int, whole: int) -> str:
+    """A share that says 100 only if it is that."""
+    return f"{10000 * part // whole / 100:.2f} %" if whole else "none"
+
+
+def write(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a file of JSON whole, or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(f".{os.getpid()}")
+    draft.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    draft.replace(path)

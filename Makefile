@@ -30,7 +30,7 @@ PAGES := docs $(wildcard README.md CONTRIBUTING.md)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup environment serve check site browser check-site version lint test test-slow docs-test update-docs lies lies-changed mutants mutants-changed check-versions bench \
-	bench-handbook restart-backend stop-backend logs psql status migrate rehearse migration seal verify-migrations lock screenshot clean
+	bench-handbook restart-backend stop-backend logs psql shell python sandbox status migrate rehearse migration seal verify-migrations lock screenshot clean
 
 help: ## list these commands
 	@:; printf 'Usage: make COMMAND\n\n'
@@ -149,6 +149,16 @@ logs: environment ## show what the backend has logged
 
 psql: environment ## open psql on the backend's database
 	@$(ALONE) cd backend && exec $(PY) -m src.db.commands.psql
+
+shell: environment ## open a shell with pg_dump, createdb and the like on it
+	@$(ALONE) cd backend && exec $(PY) -m src.db.commands.shell
+
+python: environment ## open Python on it, with await and conn
+	@$(ALONE) cd backend && exec $(PY) -m src.db.commands.python
+
+BLOCK =
+sandbox: environment ## try a page: PAGE=docs/how-to/add-an-index.md
+	@$(ALONE) PYTHONPATH=backend:tests:docs exec $(PY) -m handbook.sandbox "$(PAGE)" $(if $(BLOCK),"$(BLOCK)")
 
 # What follows a command of src.db: make status ARGS=--json
 ARGS =

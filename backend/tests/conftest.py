@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 
 # Whose processes run what nothing else does: a measured process takes twice as long to start.
-MEASURED = {f"test_{name}.py" for name in ("command", "main", "migrate", "psql", "rehearsal", "server", "service")}
+MEASURED = {
+    f"test_{name}.py" for name in ("command", "main", "migrate", "psql", "rehearsal", "server", "service", "shell")
+}
 
 
 @pytest.fixture(autouse=True)

@@ -76,3 +76,26 @@ def test_what_asyncpg_does_not_know_is_left_out() -> None:
 )
 def test_a_password_is_no_argument(written: str, argument: str, password: str | None) -> None:
     assert url.for_libpq(written) == (argument, {} if password is None else {"PGPASSWORD": password})
+
+
+@pytest.mark.parametrize(
+    ("written", "variables"),
+    [
+        (
+            "postgresql://me:a%2Fb@host:5433/pl%20ants?sslmode=require&connect_timeout=5",
+            "PGCONNECT_TIMEOUT=5 PGDATABASE=pl ants PGHOST=host PGPASSWORD=a/b PGPORT=5433 PGSSLMODE=require PGUSER=me",
+        ),
+        ("postgresql://me@a:1,[::1]:2/d", "PGDATABASE=d PGHOST=a,::1 PGPORT=1,2 PGUSER=me"),
+        (
+            "postgresql://me@[::1]/d?target_session_attrs=primary",
+            "PGDATABASE=d PGHOST=::1 PGTARGETSESSIONATTRS=primary PGUSER=me",
+        ),
+        (
+            "postgresql://me@/d?host=%2Frun&port=5432&application_name=x",
+            "PGAPPNAME=x PGDATABASE=d PGHOST=/run PGPORT=5432 PGUSER=me",
+        ),
+        ("postgresql:///?pgbouncer=true", ""),
+    ],
+)
+def test_what_programs_are_told(written: str, variables: str) -> None:
+    assert " ".join(f"{name}={value}" for name, value in sorted(url.variables(written).items())) == variables

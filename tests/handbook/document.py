@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,9 @@ from sybil.typing import Parser
 from handbook.block import Kind
 from handbook.evaluators import EVALUATORS
 from handbook.page import Page, read, text_of
-from handbook.postgres import serve
 from handbook.rendering import Renderer
 from handbook.run import PageRun
-from handbook.workshop import Order, Workshop
+from handbook.workshop import Order
 
 CONFIGURATION = "mkdocs.yml"
 
@@ -82,37 +80,6 @@ class BlockParser:
             if block.kind is not Kind.SHOWN:
                 end = starts[min(block.fence.end_line, len(starts) - 1)]
                 yield Region(starts[block.line - 1], end, parsed=block, evaluator=EVALUATORS[block.kind])
-
-
-@contextmanager
-def opened(project: Path, path: Path, block_id: str | None = None) -> Iterator[PageRun]:
-    """A page whose blocks have run up to one, hidden set-up included, with its workspace open.
-
-    Arguments:
-        project: the checkout.
-        path: the page's file.
-        block_id: the id of the block before which the run halts; None to run none.
-
-    Raises:
-        ValueError: the page has no such block.
-        DatabaseError: a database cannot be made.
-    """
-    document = PageDocument.parse(str(path), BlockParser(Renderer(project / CONFIGURATION)))
-    found = [example.parsed for example in document.blocks if block_id in (None, example.parsed.id)]
-    if not found:
-        known = ", ".join(example.parsed.id for example in document.blocks)
-        message = f"{path.name} has no block {block_id}; it has {known}"
-        raise ValueError(message)
-    with serve() as postgres:
-        workshop = Workshop(project, postgres)
-        run = PageRun(document.blocks, document.order, lambda: workshop)
-        document.start(run)
-        try:
-            run.advance(found[0])
-            yield run
-        finally:
-            run.close()
-            workshop.close()
 
 
 def _line_starts(text: str) -> list[int]:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 from handbook import interpreter, launch
 from handbook.cluster import restore, state_of
@@ -71,11 +70,13 @@ class Workspace:
 
     def environment(self) -> dict[str, str]:
         """The whole environment of the page's processes."""
+        from src.db.url import variables  # noqa: PLC0415 - see `postgres`
+
         programs = (self.directory / ".venv" / "bin", self.postgres.binary("psql").parent)
         return {
             **of_block(os.environ, self.directory, *programs),
             "DATABASE_URL": self.database_url,
-            **_libpq(self.database_url),
+            **variables(self.database_url),
             "PLANTOPS_PORT": str(self._port),
             "PLANTOPS_DATA": str(self.directory / ".data"),
             PAGE: str(self.directory),
@@ -179,20 +180,6 @@ def _printed(file: IO[bytes]) -> str:
     text = file.read(MOST_PRINTED).decode(errors="replace")
     left = os.fstat(file.fileno()).st_size - MOST_PRINTED
     return text if left <= 0 else f"{text}\n[{left} more bytes]\n"
-
-
-def _libpq(url: str) -> dict[str, str]:
-    """The variables by which psql, pg_dump and the like find the database of a URL without being told."""
-    parts = urlsplit(url)
-    query = dict(parse_qsl(parts.query))
-    found = {
-        "PGHOST": query.get("host") or parts.hostname,
-        "PGPORT": query.get("port") or (str(parts.port) if parts.port else None),
-        "PGUSER": query.get("user") or parts.username,
-        "PGPASSWORD": query.get("password") or (unquote(parts.password) if parts.password else None),
-        "PGDATABASE": unquote(parts.path.removeprefix("/")),
-    }
-    return {name: value for name, value in found.items() if value}
 
 
 def free_port() -> int:

@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,21 @@ async def client(name: str, database_url: str, *, at_least: int = 0) -> str:
             " and Ubuntu apt install postgresql-client, on macOS brew install libpq."
         )
     return programs[0]
+
+
+async def environment(database_url: str) -> dict[str, str]:
+    """Return the variables by which what is started finds a database, and PostgreSQL's programs for it.
+
+    Arguments:
+        database_url: the database: DATABASE_URL, and the PG* variables of psql, pg_dump and the like.
+
+    Raises:
+        ServerError: there is no psql whose connection is as safe as the backend's.
+        DatabaseUnavailableError: as for ``client``.
+    """
+    programs = Path(await client("psql", database_url)).parent
+    path = (str(Path(sys.prefix) / "bin"), str(programs), os.environ.get("PATH", os.defpath))
+    return {"DATABASE_URL": database_url, **url.variables(database_url), "PATH": os.pathsep.join(path)}
 
 
 def _programs(name: str) -> Iterator[str]:

@@ -37,7 +37,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 USER = "plantops"
 DATABASE = "plantops"
@@ -225,11 +225,19 @@ def database_server(database_url: str | None, directory: Path) -> Iterator[Calla
     Raises:
         ServerError: The development server cannot be started.
     """
-    if database_url is not None:
+    if database_url is not None and not _is_development(database_url, directory):
         yield lambda: database_url
         return
     with development(directory) as server:
         yield server.url
+
+
+def _is_development(database_url: str, directory: Path) -> bool:
+    """Tell whether a URL is the development server's, as in `make shell`: what is started there uses it on its own."""
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        host = json.loads((directory / "state.json").read_text())["host"]
+        return parse_qs(urlsplit(database_url).query).get("host") == [host]
+    return False
 
 
 def _installation() -> Path:

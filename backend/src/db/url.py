@@ -19,6 +19,8 @@ _POOLS = {
     *("connection_limit", "pgbouncer", "pool_timeout", "prepared_statements", "statement_cache_size", "supa"),
     *("uselibpqcompat", "workaround"),
 }
+# The others are PG and the name of the parameter.
+_VARIABLES = {"dbname": "PGDATABASE", "application_name": "PGAPPNAME", "connect_timeout": "PGCONNECT_TIMEOUT"}
 _SECRETS = {"password", "sslpassword"}
 
 
@@ -83,6 +85,23 @@ def for_libpq(url: str) -> tuple[str, dict[str, str]]:
     known = _without(f"{start}://{user}{at}{place}", _SECRETS | _POOLS)
     found = unquote(password) or _value(url, "password")
     return known, {"PGPASSWORD": found} if found else {}
+
+
+def variables(url: str) -> dict[str, str]:
+    """Return the PG* variables by which psql, pg_dump and the like find the database of a URL without being told."""
+    known, secret = for_libpq(url)
+    parts = urlsplit(known)
+    user, _, places = parts.netloc.rpartition("@")
+    pairs = [place.rpartition(":") if re.search(r":\d*$", place) else (place, "", "") for place in places.split(",")]
+    found = {
+        "host": ",".join(unquote(host.strip("[]")) for host, _, _ in pairs),
+        "port": ",".join(port for _, _, port in pairs),
+        "user": unquote(user),
+        "dbname": unquote(parts.path.removeprefix("/")),
+        **{name: values[-1] for name, values in parse_qs(parts.query).items()},
+    }
+    named = {_VARIABLES.get(name, f"PG{name.upper().replace('_', '')}"): value for name, value in found.items()}
+    return {**{name: value for name, value in named.items() if value.strip(",")}, **secret}
 
 
 def _value(url: str, name: str) -> str | None:

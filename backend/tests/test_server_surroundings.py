@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from src.db import server as launcher
-from src.db.server import throwaway
+from src.db.server import installation, problem, throwaway
 
-BACKEND = Path(launcher.__file__).parents[2]
+BACKEND = Path(__file__).parents[1]
 # Starts a development server, and asks it as the backend does and as psql does; it writes to a file, since the standard
 # streams may be closed.
 CLIENT = """
@@ -67,7 +66,7 @@ def test_a_temporary_directory_may_have_spaces() -> None:
 
 def test_a_user_id_without_a_name_is_told_what_to_do() -> None:
     report = "initdb: error: could not look up effective user ID 12345: user does not exist"
-    told = launcher._with_remedy(report)
+    told = problem.with_remedy(report)
     assert "/etc/passwd" in told
     assert "DATABASE_URL" not in told
 
@@ -77,8 +76,8 @@ def test_a_user_id_without_a_name_cannot_make_data(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
     os.chown(home, 12345, 12345)
-    initdb = launcher.binary("initdb")
-    copy = launcher._copy(initdb.parents[1], tmp_path)
+    initdb = installation.binary("initdb")
+    copy = installation.copy_programs(initdb.parents[1], tmp_path)
     for directory in (tmp_path, *tmp_path.parents):
         if directory.stat().st_uid == os.geteuid() and directory.stat().st_mode & 0o001 == 0:
             pytest.skip("the user id cannot reach this place")
@@ -94,4 +93,4 @@ def test_a_user_id_without_a_name_cannot_make_data(tmp_path: Path) -> None:
         env={"LC_ALL": "C", "PATH": os.defpath},
     )
     assert failed.returncode != 0
-    assert "/etc/passwd" in launcher._with_remedy(failed.stderr)
+    assert "/etc/passwd" in problem.with_remedy(failed.stderr)

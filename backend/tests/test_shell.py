@@ -15,7 +15,7 @@ from commands.terminal import Terminal, terminal
 from src.db import server
 from src.db.commands import python as python_command
 from src.db.commands import shell as shell_command
-from src.db.server import database_server, development
+from src.db.server import data_directory, database_server, development
 
 BACKEND = Path(shell_command.__file__).parents[3]
 MODULES = {"python": python_command.__name__, "shell": shell_command.__name__}
@@ -163,5 +163,5 @@ def test_the_development_server_ends_with_them(command: str, prompt: str, leave:
         assert (data / "state.json").exists()
         typed.send(f"{leave}\n")
         assert typed.end() == 0
-    server._claim(data / "data.lock", data / "postgres")  # waits for PostgreSQL to end
+    data_directory.claim(data / "data.lock", data / "postgres")  # waits for PostgreSQL to end
     assert not (data / "state.json").exists()

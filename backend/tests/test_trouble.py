@@ -106,7 +106,9 @@ def case(function: Case) -> Case:
 async def server_not_there(place: Place) -> None:
     (place.directory / "001_create_plants.py").touch()
     text = await place.fails(errors.DatabaseUnavailableError, "postgresql://plantops:hush@127.0.0.1:1/plantops")
-    assert "nothing answers at that address.\nStart PostgreSQL, or correct the host and port in DATABASE_URL." in text
+    assert (
+        "nothing answers at that address.\nStart PostgreSQL, or correct the host and port in the database URL." in text
+    )
     assert "hush" not in text
 
 
@@ -127,7 +129,7 @@ async def wrong_password(place: Place) -> None:
                 with contextlib.suppress(errors.HistoryError):
                     text = await place.fails(errors.DatabaseUnavailableError, url)
                     refused = True
-    assert "the server refused the user name or the password.\nCorrect them in DATABASE_URL." in text
+    assert "the server refused the user name or the password.\nCorrect them in the database URL." in text
     assert "wr0ng" not in text
 
 
@@ -157,7 +159,7 @@ async def database_missing(place: Place) -> None:
     text = await place.fails(
         errors.DatabaseUnavailableError, urlunsplit(urlsplit(place.url)._replace(path="/plantops_missing"))
     )
-    assert "the server has no such database.\nCreate it (createdb), or correct its name in DATABASE_URL." in text
+    assert "the server has no such database.\nCreate it (createdb), or correct its name in the database URL." in text
 
 
 @case
@@ -340,10 +342,10 @@ async def statement_timeout(place: Place) -> None:
     place.write("007_slow.py", "SET statement_timeout = 50; SELECT pg_sleep(600)")
     text = await place.fails(errors.MigrationSqlError)
     assert "SET statement_timeout = 0 in the migration lifts" in text
-    place.write("007_slow.py", "SET LOCAL statement_timeout = 0; SELECT pg_sleep(0.1)")
+    place.write("007_slow.py", "SET LOCAL statement_timeout = 0; SELECT pg_sleep(1.1)")
     database = await place.ask("SELECT current_database()")
     async with place.session() as conn:
-        await conn.execute(f'ALTER DATABASE "{database}" SET statement_timeout = 100')
+        await conn.execute(f'ALTER DATABASE "{database}" SET statement_timeout = 1000')
     assert await place.applies() == ["007"]
 
 

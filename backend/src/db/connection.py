@@ -133,26 +133,32 @@ def _unreadable(database_url: str) -> tuple[str, str] | None:
     return None
 
 
+def _worded(text: str) -> str:
+    """Name DATABASE_URL only if it is set: otherwise the URL comes from an argument, or is the embedded server's."""
+    return text if os.environ.get("DATABASE_URL") else text.replace("DATABASE_URL", "the database URL")
+
+
 def _refused(database_url: str, error: BaseException, limit: float) -> DatabaseUnavailableError:
     start, end = f"cannot connect to {url.address(database_url)}", f"({type(error).__name__}: {error})"
     if isinstance(error, _UNREADABLE) and (found := _unreadable(database_url)):
         name, path = found
-        return DatabaseUnavailableError(
-            f"{start}: {path} cannot be read.\nCorrect {name} in DATABASE_URL, or PG{name.upper()}.\n{end}"
-        )
+        remedy = _worded(f"Correct {name} in DATABASE_URL, or PG{name.upper()}.")
+        return DatabaseUnavailableError(f"{start}: {path} cannot be read.\n{remedy}\n{end}")
     for kind, sign, reason, remedy in _REMEDIES:
         if isinstance(error, kind) and sign in str(error):
-            return DatabaseUnavailableError(f"{start}: {reason.format(limit=limit)}.\n{remedy}\n{end}")
+            text = f"{reason.format(limit=limit)}.\n{remedy}"
+            return DatabaseUnavailableError(f"{start}: {_worded(text)}\n{end}")
     return DatabaseUnavailableError(f"{start}.\n{end}")
 
 
 def _malformed(error: ValueError) -> DatabaseUnavailableError:
+    start = _worded("DATABASE_URL").replace("the", "The")
     # asyncpg's complaints about TLS name a parameter or a file, and nothing of the rest of the URL.
     if isinstance(error, asyncpg.ClientConfigurationError) and str(error).startswith(("`sslmode`", "root certificate")):
-        return DatabaseUnavailableError(f"DATABASE_URL cannot be used: {error}.\nCorrect its sslmode or sslrootcert.")
+        return DatabaseUnavailableError(f"{start} cannot be used: {error}.\nCorrect its sslmode or sslrootcert.")
     # Neither the URL nor the parser's complaint is shown: a "#" or "/" in a password makes both of them show it.
     return DatabaseUnavailableError(
-        "DATABASE_URL is not a valid PostgreSQL URL.\n"
+        f"{start} is not a valid PostgreSQL URL.\n"
         "Write it as postgresql://user:password@host:5432/database, and percent-encode"
         " the characters / ? # @ : in the password."
     )

@@ -26,6 +26,9 @@ ALONE := unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL GNUMAKEFLAGS;
 # The colon makes it a line for the shell, which has a printf of its own.
 HEADING := @:; printf '\n== %s\n'
 WORKERS := -n auto
+# What a stage has run is compared with the least that it must run: tests/harness/floors.py.
+RAN = --junit-xml build/ran/$(1).xml
+FLOOR = @PYTHONPATH=tests $(PY) -m harness.floors
 PAGES := docs $(wildcard README.md CONTRIBUTING.md)
 
 .DEFAULT_GOAL := help
@@ -75,11 +78,13 @@ ALL =
 check: environment ## lint, types, pages, tests, coverage, strict build
 	$(run-lint)
 	$(HEADING) 'Pages and the handbook'
-	@$(ALONE) $(PY) -m pytest $(PAGES) tests $(if $(ALL),,--unproven) --ignore tests/site/test_site.py -m 'not slow' $(WORKERS) --dist loadfile
+	@$(ALONE) $(PY) -m pytest $(PAGES) tests $(if $(ALL),,--unproven) --ignore tests/site/test_site.py -m 'not slow' $(WORKERS) --dist loadfile $(call RAN,tests)
+	$(FLOOR) tests
 	$(run-build)
 	$(HEADING) 'Site and backend'
 	@rm -f .coverage .coverage.*
-	@$(ALONE) HANDBOOK_SITE=build/site $(PY) -m pytest tests/site/test_site.py backend/tests -m 'not slow' $(WORKERS) --dist worksteal --cov --cov-branch
+	@$(ALONE) HANDBOOK_SITE=build/site $(PY) -m pytest tests/site/test_site.py backend/tests -m 'not slow' $(WORKERS) --dist worksteal --cov --cov-branch $(call RAN,backend)
+	$(FLOOR) backend
 
 site: docs-test ## build the proven pages: GENERATOR=zensical
 	$(run-build)
@@ -91,7 +96,8 @@ browser: environment
 check-site: browser $(if $(filter check,$(MAKECMDGOALS)),check,site) ## test the built site in a browser (Chromium)
 	@$(PY) -ISB requirements/install.py --add site "$(VENV)"
 	$(HEADING) 'Site in a browser'
-	@$(ALONE) $(PY) -m pytest tests/browser -p no:handbook.plugin $(WORKERS) --dist worksteal
+	@$(ALONE) $(PY) -m pytest tests/browser -p no:handbook.plugin $(WORKERS) --dist worksteal $(call RAN,browser)
+	$(FLOOR) browser
 
 # The version that a change of pyproject.toml's third number leaves as it is.
 VERSION = $(shell sed -n 's/^version = "\([0-9]*\.[0-9]*\).*/\1/p' pyproject.toml)
@@ -106,7 +112,8 @@ test: environment ## all tests but the pages and the slow ones
 
 test-slow: environment ## the slow tests: set-up, stress, sabotage of the harness
 	$(HEADING) 'Slow tests'
-	@$(ALONE) $(PY) -m pytest backend/tests tests -m slow $(WORKERS) --dist worksteal
+	@$(ALONE) $(PY) -m pytest backend/tests tests -m slow $(WORKERS) --dist worksteal $(call RAN,slow)
+	$(FLOOR) slow
 
 docs-test: environment ## run every block of the pages
 	@$(ALONE) $(PY) -m pytest $(PAGES) $(WORKERS) --dist loadfile

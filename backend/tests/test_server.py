@@ -29,6 +29,7 @@ from src.db.server import (
     installation,
     postmaster,
     run_directory,
+    supervisor,
     throwaway,
     usage,
 )
@@ -206,7 +207,7 @@ class TestThrowaway:
         assert not run.exists()
 
     def test_says_that_its_supervisor_was_killed(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        spawn = usage.spawn
+        spawn = supervisor.spawn
 
         def spawn_and_stop(control: Path, *arguments: Any) -> None:
             # The supervisor waits for this lock, however fast it is.

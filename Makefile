@@ -13,7 +13,7 @@ unexport HOME
 endif
 # What is set for other programs must not change what this project's do: how its Python runs, and which repository git
 # works on (in a hook, in `git rebase --exec`).
-unexport $(filter-out PYTHON,$(filter PYTHON%,$(.VARIABLES))) $(shell git rev-parse --local-env-vars 2>/dev/null)
+unexport $(filter-out PYTHON,$(filter PYTHON%,$(.VARIABLES))) $(shell env -i PATH="$$PATH" git rev-parse --local-env-vars 2>/dev/null)
 # Material's notice about MkDocs 2 says nothing about this project.
 export NO_MKDOCS_2_WARNING := 1
 

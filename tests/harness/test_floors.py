@@ -137,3 +137,22 @@ def test_ci_notices_what_a_run_has_written_to_the_checkout(project: Path, tmp_pa
     told = subprocess.run([project / ".ci" / "run"], env=environment, capture_output=True, text=True, check=False)
     assert told.returncode == 1
     assert re.search(r"^> \S+/pyproject\.toml [0-9a-f]{64}$", told.stderr, re.MULTILINE)
+
+
+def test_the_rules_of_axe_that_are_on_are_the_floors() -> None:
+    text = (ROOT / "tests" / "browser" / "test_accessibility.py").read_text()
+    (tags,) = re.findall(r"runOnly: \[(.*)\]", text)
+    assert set(re.findall(r'"([^"]+)"', tags)) == set(floors.AXE_TAGS)
+    assert set(re.findall(r'"([\w-]+)": \{ enabled: false \}', text)) == floors.AXE_OFF
+    assert text.count("page.evaluate(RUN, contrast)") == 1
+    assert text.count("assert findings(") == 4, "each kind of screen is looked at"
+
+
+def test_no_variable_of_git_reaches_a_recipe() -> None:
+    """Otherwise what a hook or `git rebase --exec` starts would commit into the caller's repository."""
+    names = subprocess.check_output(["git", "rev-parse", "--local-env-vars"], text=True).split()
+    caller = {**os.environ, **dict.fromkeys(names, "/nowhere"), "GARDEN": "fern"}
+    told = subprocess.check_output(["make", "--eval", "show:; @env", "show"], cwd=ROOT, env=caller, text=True)
+    reached = {line.partition("=")[0] for line in told.splitlines()}
+    assert "GARDEN" in reached
+    assert not reached & set(names)

@@ -58,7 +58,8 @@ class Terminal:
         """What is shown between a line that is typed and the next prompt."""
         self.send(text + "\n")
         _, _, shown = self.read(prompt).partition("\n")
-        return re.sub(f"(?:{prompt})$", "", shown)
+        # A line of progress is written over.
+        return re.sub(r"[^\n]*\r\x1b\[K", "", re.sub(f"(?:{prompt})$", "", shown))
 
     def end(self) -> int:
         """Wait for the program, and return its exit status."""

@@ -105,7 +105,7 @@ def chosen(document: PageDocument, name: str | None) -> list[Example]:
             return document.blocks[:number]
     known = "\n".join(f"  {_described(block)}" for block in blocks if not block.setup)
     raise SandboxError(
-        f"BLOCK is {name}, which is no block and no heading of {document.path}. Its blocks are:\n{known}"
+        f"BLOCK is {name}, which is no block and no heading of {page}. Its blocks are:\n{known}"
     )
 
 
@@ -174,7 +174,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         with opened(project, page, *rest) as run:
             if sys.stdin.isatty():
-                data = f"what stands above {rest[0]} done" if rest else "the page's sample data"
+                data = f"what stands above {rest[0]} done" if rest else "what the page starts with"
                 sys.stderr.write(GREETING.format(page=page, data=data))
             shell = ("bash", "--noprofile", "--norc")
             subprocess.call(shell, cwd=run.workspace.directory, env=environment(run, page, terminal))

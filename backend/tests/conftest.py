@@ -36,3 +36,14 @@ def write(tmp_path: Path) -> Callable[[str, str], Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def baseline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the migrations 001 to 006, whatever has landed since."""
+    from handbook.baseline import copy_baseline  # noqa: PLC0415 - as above
+    from src.db.runner.files import MIGRATIONS_DIRECTORY  # noqa: PLC0415 - as above
+
+    directory = tmp_path_factory.mktemp("baseline")
+    copy_baseline(MIGRATIONS_DIRECTORY, directory)
+    return directory

@@ -22,11 +22,13 @@ import pytest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
+from handbook.baseline import DIRECTORY, copy_baseline
 from handbook.postgres import Postgres
 from src import main
+from src.db.migration_runner import get_migration_files
 
 BACKEND = Path(main.__file__).parents[1]
-ALL = ["001", "002", "003", "004", "005", "006"]
+ALL = [version for version, _ in get_migration_files()]
 LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z]+ [\w.]+: ")
 
 
@@ -48,7 +50,9 @@ def environment(port: int, postgres: Postgres, database_url: str, tmp_path: Path
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
     """A copy of the backend, whose migrations a test may change."""
-    shutil.copytree(BACKEND / "src", tmp_path / "backend" / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    ignored = shutil.ignore_patterns("__pycache__", "migrations")
+    shutil.copytree(BACKEND / "src", tmp_path / "backend" / "src", ignore=ignored)
+    copy_baseline(BACKEND.parent / DIRECTORY, tmp_path / DIRECTORY)
     return tmp_path / "backend"
 
 
@@ -111,7 +115,7 @@ async def tables(database_url: str) -> int:
 def test_migrates_then_serves_until_it_is_told_to_stop(port: int, environment: dict[str, str]) -> None:
     for applied in (ALL, []):
         with running(environment) as process:
-            assert ask_until_ready(port) == {"ready": True, "version": "006", "applied": applied}
+            assert ask_until_ready(port) == {"ready": True, "version": ALL[-1], "applied": applied}
             assert ask(port, "/api/health") == (200, {"alive": True})
             process.terminate()
             output, _ = process.communicate(timeout=20)
@@ -178,7 +182,7 @@ def test_is_ready_again_when_the_development_server_is_back(
             assert time.monotonic() < deadline
         # Any command starts the server again, with another socket, and the backend keeps it running.
         subprocess.run([sys.executable, "-m", "src.db", "status"], cwd=BACKEND, env=own, check=True)
-        assert ask_until_ready(port)["version"] == "006"
+        assert ask_until_ready(port)["version"] == ALL[-1]
         process.terminate()
         output, _ = process.communicate(timeout=20)
     assert "Traceback" not in output
@@ -238,7 +242,7 @@ async def test_a_signal_ends_a_start_that_waits(environment: dict[str, str]) -> 
 
 def test_uvicorn_serves_the_application_too(port: int, environment: dict[str, str]) -> None:
     with running(environment, "uvicorn", "src.main:app", "--port", str(port)) as process:
-        assert ask(port, "/api/ready")[1]["version"] == "006"
+        assert ask(port, "/api/ready")[1]["version"] == ALL[-1]
         process.terminate()
         process.communicate(timeout=20)
 

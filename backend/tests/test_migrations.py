@@ -137,9 +137,11 @@ async def test_the_table_is_exactly_as_designed_and_creating_it_twice_is_harmles
     ]
 
 
-async def test_running_twice_applies_once(database_url: str, conn: asyncpg.Connection[asyncpg.Record]) -> None:
-    assert await run_migrations(database_url) == ALL
-    assert await run_migrations(database_url) == []
+async def test_running_twice_applies_once(
+    baseline: Path, database_url: str, conn: asyncpg.Connection[asyncpg.Record]
+) -> None:
+    assert await run_migrations(database_url, directory=baseline) == ALL
+    assert await run_migrations(database_url, directory=baseline) == []
     assert await get_applied_migrations(conn) == ALL
 
 
@@ -159,14 +161,14 @@ async def test_versions_are_applied_in_order(
 
 
 async def test_a_database_in_service_is_taken_over(
-    database_url: str, conn: asyncpg.Connection[asyncpg.Record], write: Callable[[str, str], Path]
+    baseline: Path, database_url: str, conn: asyncpg.Connection[asyncpg.Record], write: Callable[[str, str], Path]
 ) -> None:
     await conn.execute(
         "CREATE TABLE schema_migrations (version TEXT PRIMARY KEY, applied_at TIMESTAMPTZ DEFAULT NOW())"
     )
     for version in ALL:
         await mark_migration_applied(conn, version)
-    for _, path in get_migration_files():
+    for _, path in get_migration_files(baseline):
         write(path.name, "SELECT 1 / 0")
     path = write("007_new.py", "CREATE TABLE new ()")
     assert await run_migrations(database_url, directory=path.parent) == ["007"]
@@ -307,10 +309,10 @@ async def test_reading_a_table_before_and_after_changing_it_works(
 
 
 async def test_each_migration_is_one_line_with_its_duration(
-    database_url: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    baseline: Path, database_url: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.INFO)
-    await run_migrations(database_url)
+    await run_migrations(database_url, directory=baseline)
     records = [record for record in caplog.records if record.name == "src.db.migration_runner"]
     assert len(records) == 6
     assert all(record.levelno == logging.INFO for record in records)
@@ -350,11 +352,11 @@ def test_the_checksums_are_those_of_the_files() -> None:
     assert listed == [[hashlib.sha256(path.read_bytes()).hexdigest(), path.name] for _, path in get_migration_files()]
 
 
-async def test_the_six_migrations_are_idempotent(migrated_url: str) -> None:
+async def test_the_six_migrations_are_idempotent(baseline: Path, migrated_url: str) -> None:
     conn = await asyncpg.connect(migrated_url)
     await conn.execute("DELETE FROM schema_migrations")
     await conn.close()
-    assert await run_migrations(migrated_url) == ALL
+    assert await run_migrations(migrated_url, directory=baseline) == ALL
 
 
 SCHEMA = {
@@ -412,7 +414,9 @@ async def test_the_schema_is_the_designs(migrated_url: str) -> None:
     assert dict(map(tuple, indexes)) == INDEXES
 
 
-async def test_telemetry_is_a_hypertable_where_timescaledb_can_be_had(database_url: str, tmp_path: Path) -> None:
+async def test_telemetry_is_a_hypertable_where_timescaledb_can_be_had(
+    baseline: Path, database_url: str, tmp_path: Path
+) -> None:
     """A stand-in for the extension notes how it is asked, in a real catalogue of extensions."""
     conn = await asyncpg.connect(database_url)
     if conn.get_server_version().major < 18:
@@ -433,13 +437,13 @@ async def test_telemetry_is_a_hypertable_where_timescaledb_can_be_had(database_u
     database = await conn.fetchval("SELECT current_database()")
     await conn.execute(f"ALTER DATABASE \"{database}\" SET extension_control_path = '{tmp_path}:$system'")
     await conn.close()
-    assert await run_migrations(database_url) == ALL
+    assert await run_migrations(database_url, directory=baseline) == ALL
     conn = await asyncpg.connect(database_url)
     assert [row["what"] for row in await conn.fetch("SELECT what FROM asked")] == ["telemetry time true"]
     await conn.close()
 
 
-async def test_timescaledb_may_be_there_already_in_a_schema_of_its_own(database_url: str) -> None:
+async def test_timescaledb_may_be_there_already_in_a_schema_of_its_own(baseline: Path, database_url: str) -> None:
     conn = await asyncpg.connect(database_url)
     # plpgsql is there in every database, and its row in the catalogue is as good as any.
     await conn.execute("""
@@ -450,26 +454,26 @@ async def test_timescaledb_may_be_there_already_in_a_schema_of_its_own(database_
         UPDATE pg_extension SET extname = 'timescaledb', extnamespace = '"Time Scale"'::regnamespace
             WHERE extname = 'plpgsql';
     """)
-    await run_migrations(database_url)
+    await run_migrations(database_url, directory=baseline)
     assert [row["what"] for row in await conn.fetch("SELECT what FROM asked")] == ["telemetry time"]
     await conn.close()
 
 
-async def test_a_table_of_another_kind_with_that_name_is_named(database_url: str) -> None:
+async def test_a_table_of_another_kind_with_that_name_is_named(baseline: Path, database_url: str) -> None:
     conn = await asyncpg.connect(database_url)
     await conn.execute("CREATE TABLE schema_migrations (id INTEGER)")
     await conn.close()
     with pytest.raises(HistoryError, match='column "version" does not exist'):
-        await run_migrations(database_url)
+        await run_migrations(database_url, directory=baseline)
 
 
-async def test_versions_that_are_no_text_are_named(migrated_url: str) -> None:
+async def test_versions_that_are_no_text_are_named(baseline: Path, migrated_url: str) -> None:
     conn = await asyncpg.connect(migrated_url)
     await conn.execute("ALTER TABLE schema_migrations ALTER COLUMN version TYPE integer USING version::integer")
     with pytest.raises(HistoryError, match="column version is not of the type text") as caught:
-        await run_migrations(migrated_url)
+        await run_migrations(migrated_url, directory=baseline)
     await conn.execute(next(line for line in str(caught.value).splitlines() if line.startswith("ALTER TABLE")))
-    assert await run_migrations(migrated_url) == []
+    assert await run_migrations(migrated_url, directory=baseline) == []
     assert len(await get_applied_migrations(conn)) == 6
     await conn.close()
 

@@ -17,9 +17,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from handbook.baseline import DIRECTORY, copy_baseline
 from handbook.postgres import Postgres
 from src import service
 from src.config import Settings
+from src.db.migration_runner import get_migration_files
 from src.main import SHUTDOWN_SECONDS
 
 BACKEND = Path(service.__file__).parents[1]
@@ -42,7 +44,9 @@ time.sleep(60)
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
     """A copy of the backend, whose files a test may change."""
-    shutil.copytree(BACKEND / "src", tmp_path / "backend" / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    ignored = shutil.ignore_patterns("__pycache__", "migrations")
+    shutil.copytree(BACKEND / "src", tmp_path / "backend" / "src", ignore=ignored)
+    copy_baseline(BACKEND.parent / DIRECTORY, tmp_path / DIRECTORY)
     return tmp_path / "backend"
 
 
@@ -102,21 +106,17 @@ def test_starts_replaces_and_stops_the_backend(command: Command, data: Path, por
     first = command("restart")
     assert (first.returncode, first.stderr) == (0, "")
     lines = first.stdout.splitlines()
-    assert [line.split()[1] for line in lines[:-1]] == [
-        "001_create_plants.py",
-        "002_create_devices.py",
-        "003_create_telemetry.py",
-        "004_create_alerts.py",
-        "005_create_settings.py",
-        "006_create_care_plans.py",
-    ]
+    files = get_migration_files()
+    assert [line.split()[1] for line in lines[:-1]] == [path.name for _, path in files]
     assert all(line.startswith("Applied ") and line.endswith(" ms") for line in lines[:-1])
-    assert lines[-1] == f"Backend ready on http://127.0.0.1:{port} (schema version 006)"
+    assert lines[-1] == f"Backend ready on http://127.0.0.1:{port} (schema version {files[-1][0]})"
     [one] = backends(data)
     assert (data / "backend.pid").read_text() == f"{one.pid}\n"
 
     second = command("restart")
-    assert second.stdout == (f"No pending migrations\nBackend ready on http://127.0.0.1:{port} (schema version 006)\n")
+    assert second.stdout == (
+        f"No pending migrations\nBackend ready on http://127.0.0.1:{port} (schema version {files[-1][0]})\n"
+    )
     [other] = backends(data)
     assert other.pid != one.pid
     assert os.getsid(other.pid) == other.pid

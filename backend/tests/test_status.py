@@ -70,9 +70,9 @@ def test_no_migrations_at_all(
     assert f"there are no migrations in {tmp_path}.\n" in capsys.readouterr().err
 
 
-def test_json(migrated_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json(baseline: Path, migrated_url: str, capsys: pytest.CaptureFixture[str]) -> None:
     execute(migrated_url, "DELETE FROM schema_migrations WHERE version = '005'")
-    assert main(["status", "--json", "--database-url", migrated_url]) == 0
+    assert main(["status", "--directory", str(baseline), "--json", "--database-url", migrated_url]) == 0
     report = json.loads(capsys.readouterr().out)
     assert (report["applied"], report["pending"]) == (5, 1)
     assert [row["state"] for row in report["migrations"]] == ["applied"] * 4 + ["pending", "applied"]
@@ -86,10 +86,10 @@ def test_json(migrated_url: str, capsys: pytest.CaptureFixture[str]) -> None:
     }
 
 
-def test_check(migrated_url: str, database_url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["status", "--check", "--database-url", migrated_url]) == 0
-    assert main(["status", "--check", "--database-url", database_url]) == 1
-    assert main(["status", "--database-url", database_url]) == 0
+def test_check(baseline: Path, migrated_url: str, database_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "--directory", str(baseline), "--check", "--database-url", migrated_url]) == 0
+    assert main(["status", "--directory", str(baseline), "--check", "--database-url", database_url]) == 1
+    assert main(["status", "--directory", str(baseline), "--database-url", database_url]) == 0
     assert capsys.readouterr().out.count("0 applied, 6 pending") == 2
 
 

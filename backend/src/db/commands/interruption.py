@@ -11,20 +11,26 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# Seconds that the server has for each answer after a signal: to ROLLBACK, then to the release of the lock.
+PATIENCE = 5.0
+_NO_ANSWER = (
+    "The server does not answer: the migration that was running is not recorded, unless it was committing, and the lock"
+    " is released when the server notices that this runner has gone."
+)
+
 
 class Interrupted(Exception):  # noqa: N818 - somebody's wish
     """A signal ended a command.
 
     Arguments:
         number: the signal, SIGINT or SIGTERM.
+        outcome: what it left, if that is something else than usual.
     """
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, outcome: str = "") -> None:
         self.signal = signal.Signals(number)
-        super().__init__(
-            f"ended by {self.signal.name}. The migration that was running is not recorded, and the lock is released."
-            " Start again: what is recorded is not run again."
-        )
+        outcome = outcome or "The migration that was running is not recorded, and the lock is released."
+        super().__init__(f"ended by {self.signal.name}. {outcome} Start again: what is recorded is not run again.")
 
 
 def run_until_signalled(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -49,12 +55,32 @@ async def _until_signalled(coroutine: Coroutine[Any, Any, T]) -> T:
     def stop(number: int) -> None:
         received.append(number)
         task.cancel()
+        loop.call_later(PATIENCE, give_up)
 
+    def give_up() -> None:
+        # A cancelled task still rolls back and says goodbye; each of these waits for the server, and may be given up.
+        unanswered.set()
+        task.cancel()
+        loop.call_later(PATIENCE, give_up)
+
+    unanswered = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop, number)
     await asyncio.wait([task])
     # A migration that catches the cancellation fails in some other way; it was the signal all the same.
     if received and (task.cancelled() or task.exception() is not None):
-        raise Interrupted(received[0])
+        raise Interrupted(received[0], _outcome(task, unanswered=unanswered.is_set()))
     return task.result()
+
+
+def _outcome(task: asyncio.Task[Any], *, unanswered: bool) -> str:
+    """Say what a task has left that was cancelled, as far as it or its silence tells."""
+    if unanswered:
+        return _NO_ANSWER
+    error: BaseException | None
+    try:
+        error = task.exception()
+    except asyncio.CancelledError as cancelled:
+        error = cancelled
+    return " ".join(getattr(error, "__notes__", ()))

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 
 import asyncpg
 
+from ..connection import CONNECTION_ERRORS
 from ..errors import MigrationError
 from . import failures as failure
 from .awaiting import settled
 from .history import mark_migration_applied
 from .lock import keep_lock
-from .session import is_lost, is_session
+from .session import is_lost, is_session, settings
 from .statements import Statements
 from .unawaited import Unawaited
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
     from ..connection import Connection
     from .files import Migration
+    from .session import Session
 
 logger = logging.getLogger("src.db.migration_runner")
 
@@ -54,35 +61,81 @@ async def apply(conn: Connection, version: str, migration: Migration) -> None:
         elif joined:
             await _apply_inside(conn, version, migration)
         else:
-            async with await settled(conn.transaction()):
+            async with _transaction(conn, migration.path):
                 if is_session(conn):
                     await conn.prepare_transaction()
                 await _apply_inside(conn, version, migration)
     except MigrationError:
         raise
     except (Exception, SystemExit) as error:
+        if failure.is_busy(error):
+            if is_session(conn):
+                # Nothing can be sent on it, ROLLBACK neither, until the statement that is running has ended.
+                conn.terminate()
+            raise failure.connection_busy(migration, error) from error
         if await is_lost(conn, error):
             raise failure.connection_lost(error, migration.path) from error
         raise failure.up_failed(migration, error) from error
 
 
-async def _run_up(conn: Connection, migration: Migration) -> None:
-    """Run ``up``.
+@contextlib.asynccontextmanager
+async def _transaction(conn: Connection, path: Path) -> AsyncIterator[None]:
+    """Open a transaction for what ends with the record of a migration file."""
+    failed: MigrationError | None = None
+    committing = False
+    try:
+        async with await settled(conn.transaction()):
+            try:
+                yield
+            except MigrationError as error:
+                failed = error
+                raise
+            committing = True
+    except asyncio.CancelledError as error:
+        if committing:
+            error.add_note(f"{path.name} was committing: it is not known whether it is recorded.")
+        raise
+    except CONNECTION_ERRORS:
+        # That a broken connection cannot roll back is no news, and must not hide what broke it.
+        if failed is not None:
+            raise failed from failed.__cause__
+        raise
+
+
+async def _run_up(conn: Connection, migration: Migration, sent: Statements) -> None:
+    """Run ``up``, and note what it sends.
 
     Raises:
-        MigrationCodeError: it left a statement out, by making a coroutine and not awaiting it.
+        MigrationCodeError: it left a statement out, by making a coroutine and not awaiting it, or what it awaited was
+            cancelled, and nobody has cancelled the runner; or its SQL is no Unicode text.
     """
-    with Unawaited() as unawaited:
-        await migration.up(conn)
+    task = asyncio.current_task()
+    cancelled_before = task.cancelling() if task else 0
+    try:
+        with Unawaited() as unawaited:
+            async with sent:
+                await migration.up(conn)
+    except asyncio.CancelledError as error:
+        if task and task.cancelling() > cancelled_before:
+            raise
+        raise failure.up_failed(migration, error) from error
+    except UnicodeEncodeError as error:
+        raise failure.up_failed(migration, error) from error
+    except asyncpg.LockNotAvailableError as error:
+        if sent.limits_locks:
+            error.add_note("could not lock a table within the limit that it sets itself")
+        raise
+    except BaseExceptionGroup as group:
+        raise failure.first_cause(group) from group
     for warning in unawaited.found(migration.path):
         raise failure.never_awaited(migration, warning)
 
 
 async def _apply_inside(conn: Connection, version: str, migration: Migration) -> None:
     """Run ``up`` and record it in the transaction that the connection is in."""
+    sent = Statements(conn)
     try:
-        async with Statements(conn) as sent:
-            await _run_up(conn, migration)
+        await _run_up(conn, migration, sent)
     except MigrationError:
         raise
     except (Exception, SystemExit) as error:
@@ -106,18 +159,25 @@ async def _apply_outside(conn: Connection, version: str, migration: Migration, *
     """Run ``up`` as the connection is, and record it if it left the database in order."""
     old = {row["name"]: row["relname"] for row in await _invalid_indexes(conn)}
     if is_session(conn):
-        # CREATE INDEX CONCURRENTLY keeps nobody waiting while it waits; a time-out would leave an invalid index.
-        await conn.execute("SET lock_timeout = 0")
+        if not joined:
+            await _try_to_record(conn, version, migration)
+        # CREATE INDEX CONCURRENTLY keeps nobody waiting while it waits; a time-out would leave an invalid index. The
+        # other settings are there already, unless a pooler has given the runner another session.
+        await conn.execute(settings(lock_timeout=0))
     sent = Statements(conn, old.values())
     try:
-        async with sent:
-            await _run_up(conn, migration)
+        await _run_up(conn, migration, sent)
     except (Exception, SystemExit) as error:
         if joined or isinstance(error, MigrationError) or await is_lost(conn, error):
             raise
         if await settled(conn.is_in_transaction()):
             await conn.execute("ROLLBACK")
-        left = [row["name"] for row in await _invalid_indexes(conn) if row["name"] not in old]
+        in_the_way = sent.mentioned if isinstance(error, asyncpg.DuplicateTableError) else ()
+        left = [
+            row["name"]
+            for row in await _invalid_indexes(conn)
+            if row["name"] not in old or row["relname"] in in_the_way
+        ]
         raise failure.up_failed(migration, error, left) from error
     finally:
         # A pooler hands the session to somebody else.
@@ -140,8 +200,18 @@ async def _apply_outside(conn: Connection, version: str, migration: Migration, *
             migration.path.name,
             ", ".join(row["name"] for row in invalid),
         )
-    async with await settled(conn.transaction()):
+    async with _transaction(conn, migration.path):
         await _record(conn, version, migration)
+
+
+async def _try_to_record(conn: Session, version: str, migration: Migration) -> None:
+    """See that a migration can be recorded, before anything of it is done that is kept."""
+    trial = conn.transaction()
+    await trial.start()
+    try:
+        await _record(conn, version, migration)
+    finally:
+        await trial.rollback()
 
 
 async def _tidy(conn: Connection, migration: Migration, sent: Statements) -> None:

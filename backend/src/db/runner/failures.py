@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -22,7 +23,6 @@ from .redaction import public_message, public_sql
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
     from warnings import WarningMessage
 
     from .files import Migration
@@ -37,6 +37,7 @@ _REMEDIES = {
     "25006": "The server is read-only: a standby, perhaps. Let DATABASE_URL name the primary.",
     "26000": "A pooler in transaction mode sends each half of a prepared statement to another session. Start with a"
     " DATABASE_URL that names the server itself.",
+    "40001": "Another session changed the same rows in each try. Start again when it has ended.",
     "40P01": "Two sessions waited for each other, and PostgreSQL ended this one. Start again.",
     "42501": "Grant the role of DATABASE_URL that right, or start once with the owner.",
     "53100": "The server's disk is full. Make room on it, and start again.",
@@ -66,6 +67,51 @@ def lock_lost(path: Path) -> ConnectionLostError:
     )
 
 
+def is_busy(error: BaseException) -> bool:
+    """Tell whether asyncpg refused a statement because another one of the connection was still running."""
+    return isinstance(error, asyncpg.InterfaceError) and "another operation is in progress" in str(error)
+
+
+def connection_busy(migration: Migration, error: BaseException) -> MigrationCodeError:
+    """Return the error for an ``up`` that has the connection run two statements at once."""
+    return MigrationCodeError(
+        "up sent a statement while another one was still running.\n"
+        "A connection runs one statement at a time: await each of them, and start none with gather, create_task or a"
+        f" TaskGroup.\n{_outcome(migration)}",
+        file=migration.path,
+        line=_line(migration.path, error),
+    )
+
+
+def first_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the exception of a group that says most: an error of PostgreSQL's, or else the first."""
+    leaves = [first_cause(error) if isinstance(error, BaseExceptionGroup) else error for error in group.exceptions]
+    consequences = (asyncpg.InFailedSQLTransactionError, asyncpg.InterfaceError)
+    return min(
+        leaves, key=lambda error: (isinstance(error, consequences), not isinstance(error, asyncpg.PostgresError))
+    )
+
+
+def _line(path: Path, error: BaseException | None) -> int | None:
+    """Return the line of a file that an error passed through, or one that it is the consequence of."""
+    line = None
+    while line is None and error is not None:
+        line = line_in(path, error.__traceback__)
+        error = error.__cause__ or error.__context__
+    return line
+
+
+def _remedy(migration: Migration, error: asyncpg.PostgresError) -> str | None:
+    # By the name of PostgreSQL's own function, which is in no other language, unlike the text.
+    if error.sqlstate == "25001" and getattr(error, "server_source_function", None) != "PreventInTransactionBlock":
+        return "SET TRANSACTION comes before every other statement of up, or in a transaction of its own making."
+    if error.sqlstate == "25001" and not migration.transactional:
+        return "Several statements in one string are one transaction. Send each with a conn.execute of its own."
+    if error.sqlstate == "08P01" and "\0" in _query(error):
+        return "Its text holds a NUL character, which PostgreSQL takes for its end. Take it out."
+    return _REMEDIES.get(error.sqlstate or "")
+
+
 def _server_words(error: BaseException) -> BaseException:
     """Return what PostgreSQL said when it ended the connection, where asyncpg's complaint hides it."""
     cause: BaseException | None = error
@@ -88,7 +134,7 @@ def up_failed(migration: Migration, error: BaseException, left: Iterable[str] = 
 
 
 def _up_failed(migration: Migration, error: BaseException, left: Iterable[str]) -> MigrationError:
-    line = line_in(migration.path, error.__traceback__)
+    line = _line(migration.path, error)
     outcome = _outcome(migration, left)
     if not isinstance(error, asyncpg.PostgresError):
         return MigrationCodeError(f"up raised {describe(error)}\n{outcome}", file=migration.path, line=line)
@@ -100,7 +146,7 @@ def _up_failed(migration: Migration, error: BaseException, left: Iterable[str]) 
         *_labelled("SQL", _sql(error)),
         f"    SQLSTATE: {error.sqlstate}",
         outcome,
-        *filter(None, [_REMEDIES.get(error.sqlstate or "")]),
+        *filter(None, [_remedy(migration, error)]),
     ]
     return MigrationSqlError(
         "\n".join(text),
@@ -180,7 +226,7 @@ def never_awaited(migration: Migration, warning: WarningMessage) -> MigrationCod
     return MigrationCodeError(
         f"{warning.message}, so what it was to do has not been done.\n"
         f"Write await before the call.\n{_outcome(migration)}",
-        file=migration.path,
+        file=Path(warning.filename),
         line=warning.lineno,
     )
 
@@ -251,6 +297,11 @@ def history_failed(error: BaseException, path: Path | None = None) -> HistoryErr
         remedy = "\nThe server is read-only: a standby, perhaps. Let DATABASE_URL name the primary."
     elif isinstance(error, asyncpg.UndefinedTableError):
         remedy = "\nA migration that sets search_path for the session hides the table: use SET LOCAL search_path."
+    elif isinstance(error, asyncpg.UndefinedColumnError):
+        remedy = (
+            "\nAnother tool made it, or somebody changed it. Leave that tool its table, and give this backend a"
+            " database or a schema of its own."
+        )
     elif isinstance(error, asyncpg.UniqueViolationError):
         remedy = "\nThe runner records a migration itself: take the INSERT out of it."
     return HistoryError(f"the table schema_migrations cannot be used: {str(error).splitlines()[0]}{remedy}", file=path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import os
 import re
 import sys
@@ -29,6 +30,7 @@ Up: TypeAlias = "Callable[[Connection], Awaitable[object]]"
 MIGRATIONS_DIRECTORY = Path(__file__).parents[1] / "migrations"
 
 _NAME = re.compile(r"([0-9]+)_.+\.py")
+_serial_numbers = itertools.count(1)
 _MUST_DEFINE_UP = "must define an async up(conn) function"
 
 
@@ -119,7 +121,8 @@ class loaded:  # noqa: N801 - used as a function, like contextlib.closing
     """Load a migration file for the length of a ``with`` block; the module is forgotten afterwards.
 
     The file is read as Python reads source: UTF-8 with or without a byte-order mark unless it declares another
-    encoding, any line ends. Nothing is written beside it.
+    encoding, any line ends. It is a package of its own that consists of the files beside it, so that
+    ``from ._helpers import x`` finds them; these modules are forgotten with it.
 
     Arguments:
         path: the migration file.
@@ -135,20 +138,26 @@ class loaded:  # noqa: N801 - used as a function, like contextlib.closing
     def __init__(self, path: Path) -> None:
         self._path = path
         # No import statement can spell this name, and two runs in one process get two modules.
-        self._module = ModuleType(f"<migration {path.stem} {id(self):x}>")
-        self._module.__file__ = str(path)
+        name = f"<migration {path.stem} {next(_serial_numbers)}>"
+        self._module = ModuleType(name)
+        self._module.__file__, self._module.__package__, self._module.__path__ = str(path), name, [str(path.parent)]
 
     def __enter__(self) -> Migration:
         code = _compiled(self._path)
         # Decorators such as dataclass look for the module of what they decorate.
         sys.modules[self._module.__name__] = self._module
+        self._modules_before = len(sys.modules)
         try:
             return _migration(self._path, code, self._module)
         except BaseException:
-            del sys.modules[self._module.__name__]
+            self.__exit__()
             raise
 
-    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+    def __exit__(self, *_: object) -> None:
+        if len(sys.modules) != self._modules_before:
+            beside = f"{self._module.__name__}."
+            for name in [name for name in sys.modules if name.startswith(beside)]:
+                del sys.modules[name]
         del sys.modules[self._module.__name__]
 
 

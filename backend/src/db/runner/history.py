@@ -31,6 +31,11 @@ _DOUBT = """
                 || ' schema_migrations of its own: see docs/reference/schema-migrations.md.'
             FROM pg_class WHERE relname = 'schema_migrations' AND relkind IN ('r', 'p') ORDER BY oid LIMIT 1
         )
+        WHEN NOT EXISTS (
+            SELECT FROM pg_attribute WHERE attrelid = to_regclass('schema_migrations') AND attname = 'applied_at'
+        ) THEN
+            'it has no column applied_at, so another tool made it, such as Rails or dbmate.'
+            || chr(10) || 'Leave that tool its table, and give this backend a database or a schema of its own.'
     END
 """
 
@@ -55,7 +60,8 @@ async def get_applied_migrations(conn: Connection) -> list[str]:
     if any(not isinstance(version, str) for version in versions):
         problem = "the table schema_migrations cannot be used: its column version is not of the type text"
         raise HistoryError(
-            f"{problem}\nMake it text again, with the digits of the file names:"
+            f"{problem}\nIf another tool made it (golang-migrate, for one), give this backend a database or a schema of"
+            " its own. If not, make it text again, with the digits of the file names:"
             "\nALTER TABLE schema_migrations ALTER COLUMN version TYPE text USING lpad(version::text, 3, '0');"
         )
     return sorted(versions, key=version_order)

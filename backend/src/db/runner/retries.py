@@ -71,13 +71,15 @@ async def with_retries(apply: Apply, conn: Connection, version: str, path: Path)
             if not error.undone or state not in RETRIED:
                 raise
             *_, blocker = ["another session", *seen]
+            if attempt == LOCK_TRIES and state == "40001":
+                raise
             if attempt == LOCK_TRIES:
                 raise failure.lock_timeout(error, LOCK_TRIES, blocker) from error
             wait = jittered(pause)
             logger.warning(
                 "%s %s (try %d of %d), and tries again in %.1f s; in its way: %s",
                 (error.file or path).name,
-                RETRIED[state],
+                " ".join(getattr(error.__cause__, "__notes__", [RETRIED[state]])),
                 attempt,
                 LOCK_TRIES,
                 wait,

@@ -12,7 +12,7 @@ from . import failures as failure
 from .awaiting import settled
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Coroutine
 
     from asyncpg.transaction import Transaction
 
@@ -24,6 +24,8 @@ else:
     _Base = asyncpg.Connection
 
 APPLICATION = "plantops-migrations"
+# Bytes of one message to PostgreSQL.
+LONGEST_SQL = 0x3FFFFFFE
 # Seconds for the server's answer when a connection is closed.
 FAREWELL = 5.0
 
@@ -48,9 +50,9 @@ _SETTINGS = """
 _RESET = "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; DISCARD TEMP; UNLISTEN *; DISCARD SEQUENCES;"
 
 
-def settings(*, local: bool = False) -> str:
+def settings(*, local: bool = False, lock_timeout: int = LOCK_TIMEOUT) -> str:
     """Return the SQL of the runner's settings, for the session or for the transaction alone."""
-    return _SETTINGS.format(lock_timeout=LOCK_TIMEOUT, local=str(local).lower())
+    return _SETTINGS.format(lock_timeout=lock_timeout, local=str(local).lower())
 
 
 def reset() -> str:
@@ -83,6 +85,16 @@ class Session(_Base):
         if isolation is None and not self.is_in_transaction():
             isolation = "read_committed"
         return super().transaction(isolation=isolation, readonly=readonly, deferrable=deferrable)
+
+    def execute(self, query: str, *arguments: Any, **options: Any) -> Coroutine[Any, Any, str]:
+        """Execute one or more statements.
+
+        Raises:
+            ValueError: they are longer than PostgreSQL takes. It would hang up without a word.
+        """
+        if len(query) > LONGEST_SQL // 4 and len(query.encode()) > LONGEST_SQL:
+            raise ValueError("a statement is longer than 1 GB, the most that PostgreSQL takes; send it in parts")
+        return super().execute(query, *arguments, **options)
 
     async def set_type_codec(self, typename: str, *, schema: str = "public", **options: Any) -> None:
         """Set a codec, until ``restore``."""

@@ -20,6 +20,7 @@ _PLAIN = re.compile(
     re.IGNORECASE,
 )
 _CALLS = re.compile(r"select|pg_temp", re.IGNORECASE)
+_LIMITS_LOCKS = re.compile(r"lock_timeout|nowait", re.IGNORECASE)
 # With these asyncpg asks for a type that it does not know yet.
 _OF_ASYNCPG = ("typeinfo_tree", "set_config('jit', ")
 # Text in which a word is no word of SQL.
@@ -52,6 +53,7 @@ class Statements:
         self.may_change_session = False
         self.names_statements = False
         self.ends_transaction = False
+        self.limits_locks = False
 
     async def __aenter__(self) -> Statements:
         if self._conn is not None:
@@ -76,6 +78,7 @@ class Statements:
         if (_PLAIN.match(sql) and not _CALLS.search(sql)) or any(sign in sql for sign in _OF_ASYNCPG):
             return
         self.may_change_session = True
+        self.limits_locks |= bool(_LIMITS_LOCKS.search(sql))
         text = _QUOTED.sub(" ", sql)
         self.names_statements |= bool(_NAMES_STATEMENTS.search(text))
         # One that failed has ended no transaction that goes on, unless it began another before it failed.

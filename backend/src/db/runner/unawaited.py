@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from typing import TYPE_CHECKING, ClassVar
 
@@ -37,8 +38,12 @@ class Unawaited:
                 warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
 
     def found(self, path: Path) -> list[WarningMessage]:
-        """Return the warnings about coroutines that were thrown away in a file."""
-        return [warning for warning in Unawaited._caught if _is_unawaited(warning) and warning.filename == str(path)]
+        """Return the warnings about coroutines that were thrown away in a file, or in one beside it."""
+        return [
+            warning
+            for warning in Unawaited._caught
+            if _is_unawaited(warning) and os.path.dirname(warning.filename) == str(path.parent)  # noqa: PTH120
+        ]
 
 
 def _is_unawaited(warning: WarningMessage) -> bool:

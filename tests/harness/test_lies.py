@@ -134,6 +134,22 @@ def test_python_loses_words_of_its_strings() -> None:
     ]
 
 
+def test_a_long_string_loses_each_of_its_words() -> None:
+    text = 'print("Water the fern\\n", f"twice in {days:2} days")\n'
+    assert told(text, list(code.literals(text))) == [
+        text.replace("Water", "Watex"),
+        text.replace("the", "thx"),
+        text.replace("fern", "ferx"),
+        text.replace("twice", "twicx"),
+        text.replace("in {", "ix {"),
+        text.replace(' days"', ' dayx"'),
+    ]
+    assert told("SELECT 'two words'", list(sql.edits("SELECT 'two words'"))) == [
+        "SELECT 'twx words'",
+        "SELECT 'two wordx'",
+    ]
+
+
 def test_a_statement_that_stands_alone_is_passed() -> None:
     text = "if plants:\n    water()\n"
     assert told(text, list(code.edits(text))) == ["", "if plants:\n    pass\n"]
@@ -143,6 +159,10 @@ def test_a_statement_that_stands_alone_is_passed() -> None:
     ("text", "lies"),
     [
         ("sleep 1", ["sleex 1"]),
+        (
+            'run --say="two words"',
+            ['rux --say="two words"', 'run --sax="two words"', 'run --say="twx words"', 'run --say="two wordx"', "run"],
+        ),
         ("make status", ["makx status", "make statux"]),
         ("ls -l docs", ["lx -l docs", "ls -x docs", "ls docs", "ls -l docx"]),
         ("LIMIT=5s run", ["LIMIx=5s run", "LIMIT=5000s run", "LIMIT=5s rux"]),

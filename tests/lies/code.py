@@ -9,7 +9,7 @@ import tokenize
 from collections.abc import Iterator
 
 from lies import sql
-from lies.lie import Edit, altered
+from lies.lie import Edit, altered, words
 
 # How long something waits is not told: the page shows what has happened by then.
 WAITS = {"sleep", "timeout", "wait", "wait_for", "timeout_at"}
@@ -185,20 +185,9 @@ def _other_strings(token: str, offset: int) -> Iterator[Edit]:
     if sql.looks_like_sql(text):
         for edit in sql.edits(text):
             yield Edit(edit.kind, offset + edit.start, offset + edit.end, edit.new)
-    elif (other := altered(text)) != text:
-        yield (
-            Edit("string", offset, offset + len(text), other)
-            if "f" not in prefix.lower()
-            else _minimal(text, other, offset)
-        )
-
-
-def _minimal(text: str, other: str, offset: int) -> Edit:
-    """The one place where two texts differ, so that the fields of a formatted string stay what they are."""
-    start = next(i for i, (a, b) in enumerate(zip(text, other, strict=False)) if a != b)
-    tail = next(i for i, (a, b) in enumerate(zip(reversed(text), reversed(other), strict=False)) if a != b)
-    tail = min(tail, len(text) - start - 1, len(other) - start - 1)
-    return Edit("string", offset + start, offset + len(text) - tail, other[start : len(other) - tail])
+    else:
+        for edit in words(text):
+            yield Edit("string", offset + edit.start, offset + edit.end, edit.new)
 
 
 def _without_fields(text: str) -> str:

@@ -9,6 +9,7 @@ from lies import sql
 from lies.lie import Edit, altered
 
 WORD = re.compile(r"""(?:[^\s'"\\|&;<>()]|\\.|'[^']*'|"(?:[^"\\]|\\.)*")+""", re.DOTALL)
+OPTION = re.compile(r"(--?[A-Za-z][\w-]*)=(?=.)", re.DOTALL)
 VARIABLE = re.compile(r"([A-Za-z_]\w*)=")
 # What bash reads for itself; to misspell it is no lie.
 RESERVED = frozenset(
@@ -42,6 +43,10 @@ def _words(word: str, offset: int) -> Iterator[Edit]:
     if (assigned := VARIABLE.match(word)) and not word.startswith("-"):
         yield Edit("variable", offset, offset + len(assigned[1]), altered(assigned[1]))
         yield from _words(word[assigned.end() :], offset + assigned.end()) if word[assigned.end() :] else ()
+        return
+    if option := OPTION.match(word):
+        yield Edit("option", offset, offset + len(option[1]), altered(option[1]))
+        yield from _words(word[option.end() :], offset + option.end())
         return
     if word[0] in "'\"" and word[-1] == word[0] and len(word) > 2:
         inside = word[1:-1]

@@ -12,6 +12,7 @@ from enum import Enum
 
 from handbook.block import Block
 
+WORD = re.compile(r"\\.|(?P<word>[^\s\\]+)", re.DOTALL)
 LETTERS = ("x", "y")
 TIME = re.compile(r"(\d+)\s*(ms|s|min|h|d|(second|minute|hour|day)s?)$")
 
@@ -147,6 +148,13 @@ def numbered(lies: Iterable[Lie]) -> list[Lie]:
         counts[lie.key] += 1
         found.append(replace(lie, number=counts[lie.key]))
     return found
+
+
+def words(text: str) -> Iterator[Edit]:
+    """Each word of a string altered; what a backslash escapes stays what it is."""
+    for match in WORD.finditer(text):
+        if match["word"] and (other := altered(match["word"])) != match["word"]:
+            yield Edit("word", match.start(), match.end(), other)
 
 
 def altered(word: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from lies.lie import Edit, altered
+from lies.lie import Edit, altered, words
 
 TOKEN = re.compile(
     r"""
@@ -198,7 +198,8 @@ def other_words(text: str) -> Iterator[Edit]:
                 if start in waits:
                     continue
                 kind = "name" if match["quoted"] else "sample" if start in samples else "string"
-                yield Edit(kind, start + quote, match.end() - 1, altered(inside))
+                for edit in words(inside) if match["string"] else [Edit(kind, 0, len(inside), altered(inside))]:
+                    yield Edit(kind, start + quote + edit.start, start + quote + edit.end, edit.new)
         elif match["number"]:
             if start not in waits:
                 yield Edit("sample" if start in samples else "number", start, match.end(), altered(token))

@@ -25,6 +25,7 @@ from trials.pool import WorkerError, results
 SOURCE = Path("backend") / "src"
 # They are sealed: each is tested by its own change of the schema.
 LEFT_OUT = SOURCE / "db" / "migrations"
+TESTS = "backend/tests"
 FIGURES = Path("docs") / "mutants.json"
 PASSED, FAILED, WRONG_USAGE = 0, 1, 2
 
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--changed", metavar="BASE", help="only lines that differ from where this branch left BASE")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (%(default)s)")
     parser.add_argument("--record", action="store_true", help="write the figures that the handbook shows")
+    parser.add_argument("--tests", nargs="+", default=[TESTS], metavar="FILE", help="ask only these (%(default)s)")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     project = Path.cwd()
@@ -51,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return PASSED
     start = time.monotonic()
     try:
-        reach, postgresql = recorded(project, options.workers)
+        reach, postgresql = recorded(project, options.tests, options.workers)
         say(f"{len(mutants)} mutants, {len(reach.durations)} tests ({time.monotonic() - start:.0f} s)")
         if reach.others:
             say("", "Left out, since they fail or are skipped with the code as it is:", *reach.others, "")
@@ -59,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ReachError, WorkerError) as error:
         say(str(error))
         return FAILED
-    report = Report(findings, reviews, postgresql, len(sources(project)))
+    report = Report(findings, reviews, postgresql, len(sources(project)), options.tests)
     report.write(project / REPORT)
     if options.record:
         write(project / FIGURES, report.figures())
@@ -112,13 +114,13 @@ def outdated_reviews(
     return [name for name in reviews if name not in names and (name[0] in files or not (project / name[0]).exists())]
 
 
-def recorded(project: Path, workers: int) -> tuple[Reach, str]:
+def recorded(project: Path, tests: Sequence[str], workers: int) -> tuple[Reach, str]:
     """Which tests reach what, and the version of the PostgreSQL that they ran on."""
     with serve_alone() as postgres:
         os.environ.update(postgres.shared)
         copy = Path(tempfile.mkdtemp(prefix="mutants-", dir=postgres.scratch))
         copy_checkout(project, copy)
-        return record(copy, workers), postgres.version
+        return record(copy, tests, workers), postgres.version
 
 
 def tried(

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from coverage import CoverageData
 from mutants import recorder
 from mutants.mutant import Mutant, is_in_function, statement_lines
 
-TESTS = "backend/tests"
 CONFIGURATION = """\
 [run]
 branch = false
@@ -57,11 +56,12 @@ class Reach:
         return sorted(found, key=lambda test: self.durations[test])
 
 
-def record(copy: Path, workers: int) -> Reach:
+def record(copy: Path, tests: Sequence[str], workers: int) -> Reach:
     """Run the tests of a checkout, and see which lines each reaches.
 
     Arguments:
         copy: the checkout, or a copy of it; the run writes there.
+        tests: files of tests, and directories of them.
         workers: processes that run tests.
 
     Raises:
@@ -72,7 +72,7 @@ def record(copy: Path, workers: int) -> Reach:
     options = ["-m", "not slow", "-q", "-p", "mutants.recorder", "-p", "no:cacheprovider"]
     options += ["-n", str(workers), "--dist", "worksteal"] if workers > 1 else []
     options += ["--cov", f"--cov-config={configuration}", "--cov-context=test", "--cov-report="]
-    command = [sys.executable, "-m", "pytest", TESTS, *options]
+    command = [sys.executable, "-m", "pytest", *tests, *options]
     environment = {**os.environ, recorder.TESTS: str(answer), "PYTHONPATH": "backend:tests:docs"}
     ran = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
     if not answer.exists() or ran.returncode not in (0, 1):
@@ -85,6 +85,6 @@ def record(copy: Path, workers: int) -> Reach:
         file = measured.rpartition("/backend/src/")[2]
         by_line = lines.setdefault(f"backend/src/{file}", defaultdict(set))
         for line, contexts in data.contexts_by_lineno(measured).items():
-            tests = {context.rpartition("|")[0] for context in contexts}
-            by_line[line] |= tests & told["passed"].keys()
+            names = {context.rpartition("|")[0] for context in contexts}
+            by_line[line] |= names & told["passed"].keys()
     return Reach(told["passed"], lines, told["others"])

@@ -27,12 +27,14 @@ class Report:
         reviews: the reasons of the reviewed list, by the names of their mutants.
         postgresql: the version of the server.
         of: how many files there are that have mutants.
+        tests: the files and directories of tests that were asked.
     """
 
     findings: Mapping[Mutant, Finding]
     reviews: Mapping[tuple[str, str, str], str]
     postgresql: str
     of: int
+    tests: list[str]
 
     @property
     def left(self) -> dict[Mutant, Finding]:
@@ -91,6 +93,7 @@ class Report:
             "postgresql": self.postgresql,
             "files": list(counts),
             "of": self.of,
+            "tests": self.tests,
             **{name: total[name] for name in COLUMNS[:3]},
             "survivors": [
                 {"file": mutant.file, "line": mutant.line, "before": mutant.before, "after": mutant.after}

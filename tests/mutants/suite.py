@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -51,6 +52,10 @@ def run(directory: str, tests: list[str], limits: dict[str, float], most: float)
     watcher = Watcher(limits, most)
     # Plain: what was loaded before the fork cannot be rewritten, and nobody reads why a test fails.
     options = ["-x", "-q", "-p", "no:cacheprovider", "--assert=plain", "--rootdir", directory]
-    status = pytest.main([*options, *tests], plugins=[watcher])
+    status = pytest.ExitCode.INTERNAL_ERROR
+    # At its end pytest raises what nobody has awaited, closed or caught.
+    with suppress(Exception):
+        status = pytest.ExitCode(pytest.main([*options, *tests], plugins=[watcher]))
     signal.setitimer(signal.ITIMER_REAL, 0)
+    status = pytest.ExitCode.TESTS_FAILED if watcher.failed else status
     return {"status": int(status), "failed": watcher.failed, "count": watcher.count}

@@ -1,0 +1,167 @@
+"""The sandbox of a page: pages followed in it on a terminal, as a person would, and what is left of it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from commands.terminal import Terminal, terminal
+from handbook import sandbox
+from handbook.block import Block, Kind
+from handbook.document import BlockParser, PageDocument
+from handbook.output import compare, lines_of
+from handbook.program import read_console
+from handbook.python import read_session
+from handbook.rendering import Renderer
+
+ROOT = Path(__file__).resolve().parents[2]
+INDEX = "docs/how-to/add-an-index.md"
+PSQL, PYTHON = r"plantops[=^*!-][#>] ", ">>> "
+# Pages that a person can follow in one terminal.
+FOLLOWED = [
+    "docs/how-to/add-a-column.md",
+    "docs/how-to/add-a-constraint.md",
+    "docs/how-to/add-a-not-null-column.md",
+    "docs/how-to/add-an-index.md",
+    "docs/how-to/backfill-a-big-table.md",
+    "docs/how-to/bigger-keys.md",
+]
+
+
+@contextmanager
+def opened(*arguments: str, page: str = INDEX) -> Iterator[tuple[Terminal, str]]:
+    """A sandbox on a terminal, and its prompt."""
+    prompt = rf"\({re.escape(Path(page).stem)}\) \$ "
+    with terminal(["make", "sandbox", f"PAGE={page}", *arguments], ROOT, os.environ) as shell:
+        shell.read(prompt)
+        yield shell, prompt
+
+
+def follow(block: Block, shell: Terminal, prompt: str) -> list[tuple[list[str], str]]:
+    """Do what a person does with a block; give what the page shows, and what was shown, for each of its parts."""
+    if block.kind is Kind.FILE:
+        shell.ask(f"cat > {block.path} <<'END'\n{block.text}\nEND", f"{prompt}")
+        return []
+    if block.kind is Kind.CONSOLE:
+        return [(command.expected.lines, shell.ask(command.text, prompt)) for command in read_console(block)]
+    if block.kind is Kind.BASH:
+        return [([], shell.ask(f"({block.text})", prompt))]
+    if block.kind is Kind.SQL:
+        shell.ask("psql --quiet", PSQL)
+        shown = "".join(shell.ask(line, PSQL) for line in block.text.split("\n"))
+        shell.ask("\\q", prompt)
+        return [(lines_of(block.output.text), shown)] if block.output else []
+    shell.ask("make python", PYTHON)
+    if block.kind is Kind.PYCON:
+        parts = [(exchange.expected.lines, shell.ask(exchange.source, PYTHON)) for exchange in read_session(block)]
+    else:
+        shown = shell.ask(block.text, PYTHON).removeprefix(block.text.partition("\n")[2]).lstrip("\n")
+        parts = [(lines_of(block.output.text), shown)] if block.output else []
+    shell.ask("exit()", prompt)
+    return parts
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", FOLLOWED)
+def test_a_page_is_followed_by_hand(page: str, renderer: Renderer) -> None:
+    document = PageDocument.parse(str(ROOT / page), BlockParser(renderer))
+    done = {example.parsed.id for example in sandbox.chosen(document, None)}
+    with opened(page=page) as (shell, prompt):
+        for block in (example.parsed for example in document.blocks):
+            if block.id in done or block.setup or block.reason:
+                continue
+            for expected, shown in follow(block, shell, prompt):
+                comparison = compare(expected, lines_of(shown))
+                assert comparison.matches, "\n".join([f"{page}:{block.line}", *comparison.difference()])
+        shell.send("exit\n")
+        assert shell.end() == 0
+
+
+@pytest.mark.slow
+def test_a_sandbox_has_the_sample_data_and_leaves_nothing() -> None:
+    with opened() as (shell, prompt):
+        assert shell.ask("psql -Atc 'SELECT count(*) FROM alerts'", prompt) == "20000\n"
+        directory = Path(shell.ask("pwd", prompt).strip())
+        shell.ask("sleep 1000 & touch made; false", prompt)
+        shell.send("exit\n")
+        assert shell.end() == 0
+    assert gone(directory)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGKILL])
+def test_a_sandbox_that_is_killed_leaves_nothing(number: signal.Signals) -> None:
+    with opened() as (shell, prompt):
+        directory = Path(shell.ask("pwd", prompt).strip())
+        shell.ask("sleep 1000 &", prompt)
+        [python] = [
+            process
+            for process in [*psutil.Process(shell.pid).children(recursive=True), psutil.Process(shell.pid)]
+            if "handbook.sandbox" in process.cmdline() and process.name().startswith("python")
+        ]
+        python.send_signal(number)
+        assert gone(directory)
+
+
+def gone(directory: Path) -> bool:
+    """Whether a sandbox, with its server and whatever ran in it, is gone, or goes within some seconds."""
+    run = next(parent for parent in directory.parents if parent.name.startswith("plantops-"))
+    for _ in range(600):
+        left = [p for p in psutil.process_iter(["environ"]) if str(run) in (p.info["environ"] or {}).values()]
+        if not left and not run.exists():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.slow
+def test_a_sandbox_starts_above_a_block() -> None:
+    with opened("BLOCK=Undo it") as (shell, prompt):
+        assert "applied" in shell.ask("make status | tail -n 1", prompt)
+        assert "0 pending" in shell.ask("make status", prompt)
+        assert shell.ask("grep -c 007 backend/src/db/migrations/CHECKSUMS", prompt) == "1\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence", "known"),
+    [
+        (["docs"], "PAGE names the page.", f"make sandbox PAGE={INDEX}"),
+        (["docs/how-to/fly.md"], "PAGE is docs/how-to/fly.md, which is no page.", f"make sandbox PAGE={INDEX}"),
+        ([INDEX, "fly"], "BLOCK is fly, which is no block and no heading of add-an-index.md.", "rehearse-it.1"),
+        (["docs/verification.md"], "verification.md has no blocks to try.", ""),
+    ],
+)
+def test_a_sandbox_that_there_is_not(arguments: list[str], sentence: str, known: str) -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "handbook.sandbox", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": "backend:tests:docs"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (told.returncode, told.stdout) == (1, "")
+    assert told.stderr.startswith(sentence)
+    assert known in told.stderr
+
+
+def test_sample_data_alone_is_loaded(renderer: Renderer, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# Page\n\n<!-- invisible-code-block: python\nfirst = 1\n-->\n\n```python\nshown = 1\n```\n\n"
+        '??? example "Sample data"\n\n    ```sql\n    SELECT 1;\n    ```\n\nText.\n\n```sql\nSELECT 2;\n```\n\n'
+        "<!-- invisible-code-block: python\nlast = 1\n-->\n\n"
+        '!!! example "Other"\n\n    ```sql\n    SELECT 3;\n    ```\n'
+    )
+    document = PageDocument.parse(str(page), BlockParser(renderer))
+    assert [example.parsed.text for example in sandbox.chosen(document, None)] == ["first = 1", "SELECT 1;"]

@@ -120,6 +120,7 @@ def test_each_change_is_tried_and_what_nobody_notices_is_told(garden: Project) -
 def test_what_is_made_leaves_declarations_and_pragmas_alone() -> None:
     source = GARDEN.replace("7", "7  # pragma: no mutate")
     assert not [mutant for mutant in mutants_of("garden.py", source) if "pragma" in mutant.before]
+    assert not mutants_of("garden.py", '__all__ = [\n    "thirsty",\n]\n')
     parts = [mutant.apply(source) for mutant in mutants_of("garden.py", source)]
     assert len({*parts, source}) == len(parts) + 1
 

@@ -50,7 +50,7 @@ class Mutant:
 
 
 def mutants_of(file: str, source: str) -> list[Mutant]:
-    """The mutants of a file, in the order of its text.
+    """The mutants of a file, in the order of its text; none of `__all__`, which only declares.
 
     Arguments:
         file: the file's path below the checkout.
@@ -74,9 +74,14 @@ def mutants_of(file: str, source: str) -> list[Mutant]:
             mutant = text.mutant((0, len(source)), source, changed.code)
             assert mutant is not None
         found.add(mutant)
-    return [
-        mutant for mutant in sorted(found, key=lambda one: (one.start, one.end, one.text)) if _parses(mutant, source)
-    ]
+    declared = {
+        line
+        for node in ast.parse(source).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+        for line in statement_lines(source, node.lineno)
+    }
+    ordered = sorted(found, key=lambda one: (one.start, one.end, one.text))
+    return [mutant for mutant in ordered if mutant.line not in declared and _parses(mutant, source)]
 
 
 @dataclass(frozen=True)

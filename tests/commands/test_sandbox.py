@@ -26,7 +26,7 @@ from handbook.rendering import Renderer
 
 ROOT = Path(__file__).resolve().parents[2]
 INDEX = "docs/how-to/add-an-index.md"
-PSQL, PYTHON = r"plantops[=^*!-][#>] ", ">>> "
+PSQL, PYTHON = r"plantops\S+[#>] ", ">>> "
 # Pages that a person can follow in one terminal.
 FOLLOWED = [
     "docs/how-to/add-a-column.md",
@@ -35,6 +35,20 @@ FOLLOWED = [
     "docs/how-to/add-an-index.md",
     "docs/how-to/backfill-a-big-table.md",
     "docs/how-to/bigger-keys.md",
+    "docs/how-to/change-a-column-type.md",
+    "docs/how-to/change-a-default.md",
+    "docs/how-to/change-jsonb-data.md",
+    "docs/how-to/create-a-table.md",
+    "docs/how-to/delete-old-rows.md",
+    "docs/how-to/drop-a-column-or-table.md",
+    "docs/how-to/enum-types.md",
+    "docs/how-to/generated-columns.md",
+    "docs/how-to/move-to-another-schema.md",
+    "docs/how-to/rename-a-column.md",
+    "docs/how-to/roles-and-grants.md",
+    "docs/how-to/seed-reference-data.md",
+    "docs/how-to/use-an-extension.md",
+    "docs/how-to/views-functions-triggers.md",
 ]
 
 
@@ -50,14 +64,14 @@ def opened(*arguments: str, page: str = INDEX) -> Iterator[tuple[Terminal, str]]
 def follow(block: Block, shell: Terminal, prompt: str) -> list[tuple[list[str], str]]:
     """Do what a person does with a block; give what the page shows, and what was shown, for each of its parts."""
     if block.kind is Kind.FILE:
-        shell.ask(f"cat > {block.path} <<'END'\n{block.text}\nEND", f"{prompt}")
+        shell.ask(f"mkdir -p $(dirname {block.path}); cat > {block.path} <<'END'\n{block.text}\nEND", prompt)
         return []
     if block.kind is Kind.CONSOLE:
         return [(command.expected.lines, shell.ask(command.text, prompt)) for command in read_console(block)]
     if block.kind is Kind.BASH:
         return [([], shell.ask(f"({block.text})", prompt))]
     if block.kind is Kind.SQL:
-        shell.ask("psql --quiet", PSQL)
+        shell.ask("psql", PSQL)
         shown = "".join(shell.ask(line, PSQL) for line in block.text.split("\n"))
         shell.ask("\\q", prompt)
         return [(lines_of(block.output.text), shown)] if block.output else []

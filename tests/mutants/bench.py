@@ -120,7 +120,7 @@ class Bench:
             return Finding(Verdict.HUNG if error.status == -signal.SIGALRM else Verdict.BROKEN)
         finally:
             fork.end()
-        if told["status"] == PASSED:
+        if told["status"] == PASSED or (told["status"] == NO_TESTS and not trial.tests):
             return Finding(Verdict.SURVIVED if trial.tests else Verdict.UNREACHED, count=told["count"])
         if told["status"] == FAILED:
             return Finding(Verdict.FAILED, told["failed"] or "", told["count"])

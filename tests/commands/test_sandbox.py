@@ -44,9 +44,11 @@ FOLLOWED = [
     "docs/how-to/enum-types.md",
     "docs/how-to/generated-columns.md",
     "docs/how-to/move-to-another-schema.md",
+    "docs/how-to/partition-telemetry.md",
     "docs/how-to/rename-a-column.md",
     "docs/how-to/roles-and-grants.md",
     "docs/how-to/seed-reference-data.md",
+    "docs/how-to/time-zones.md",
     "docs/how-to/use-an-extension.md",
     "docs/how-to/views-functions-triggers.md",
 ]
@@ -106,10 +108,10 @@ def test_a_sandbox_has_the_sample_data_and_leaves_nothing() -> None:
     with opened() as (shell, prompt):
         assert shell.ask("psql -Atc 'SELECT count(*) FROM alerts'", prompt) == "20000\n"
         directory = Path(shell.ask("pwd", prompt).strip())
-        shell.ask("sleep 1000 & touch made; false", prompt)
+        left = shell.ask("sleep 1000 & echo $!; touch made; false", prompt)
         shell.send("exit\n")
         assert shell.end() == 0
-    assert gone(directory)
+    assert gone(directory, int(left.split()[-1]))
 
 
 @pytest.mark.slow
@@ -117,22 +119,22 @@ def test_a_sandbox_has_the_sample_data_and_leaves_nothing() -> None:
 def test_a_sandbox_that_is_killed_leaves_nothing(number: signal.Signals) -> None:
     with opened() as (shell, prompt):
         directory = Path(shell.ask("pwd", prompt).strip())
-        shell.ask("sleep 1000 &", prompt)
+        left = shell.ask("sleep 1000 & echo $!", prompt)
         [python] = [
             process
             for process in [*psutil.Process(shell.pid).children(recursive=True), psutil.Process(shell.pid)]
             if "handbook.sandbox" in process.cmdline() and process.name().startswith("python")
         ]
         python.send_signal(number)
-        assert gone(directory)
+        assert gone(directory, int(left.split()[-1]))
 
 
-def gone(directory: Path) -> bool:
-    """Whether a sandbox, with its server and whatever ran in it, is gone, or goes within some seconds."""
+def gone(directory: Path, pid: int) -> bool:
+    """Whether a sandbox, with its server and a process that ran in it, is gone, or goes within some seconds."""
     run = next(parent for parent in directory.parents if parent.name.startswith("plantops-"))
     for _ in range(600):
         left = [p for p in psutil.process_iter(["environ"]) if str(run) in (p.info["environ"] or {}).values()]
-        if not left and not run.exists():
+        if not left and not run.exists() and not psutil.pid_exists(pid):
             return True
         time.sleep(0.05)
     return False

@@ -42,6 +42,15 @@ NAMED: Mapping[str, Iterable[str]] = {
         ),
         *("uvicorn src.main:app", "src.main:app", r"\q"),
     ),
+    "how a bare machine is made, and what it is then tried with": (
+        *("mmdebstrap", "bookworm", "trixie", "sh -c 'make check & wait'", "umask 077", "LANG=de_DE.UTF-8"),
+    ),
+    "an example of what a reader may write or type": (
+        *('{"fern-1": 7, "basil-1": 6}', "check-it.1", "from ._helpers import add_column"),
+    ),
+    "what backend/tests/test_runner_errors.py and its neighbors provoke": (
+        *("cannot be trusted: row security hides rows", "cannot be trusted: it is in the schema …"),
+    ),
     "a command that would run the page itself, or takes long": (
         *("pytest docs/errors.md", "pytest backend/tests -k lock", "python backend/tests/stress.py --rounds 100"),
     ),
@@ -127,6 +136,7 @@ STATED: Mapping[str, Iterable[tuple[str, str]]] = {
     ),
     "how much is loaded the first time, and about how long things take": (
         *(("tutorial.md", "80"), ("contributing/checks.md", "12"), ("contributing/checks.md", "three")),
+        ("contributing/checks.md", "13"),
         *(("contributing/decisions.md", figure) for figure in ("five", "10")),
     ),
     "a moment of a decision, a version of another program": (

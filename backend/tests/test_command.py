@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -97,7 +98,7 @@ def test_the_development_server_is_what_is_left(
     def missing() -> Path:
         raise server.ServerError
 
-    monkeypatch.setattr(server, "_installation", missing)
+    monkeypatch.setattr("src.db.server.usage.installed", missing)
     assert command_line.main(["status"]) == 1
     assert capsys.readouterr().err == "\n"
 
@@ -137,3 +138,10 @@ def test_a_name_that_the_terminal_cannot_show(tmp_path: Path) -> None:
     done = run("verify", "--directory", str(tmp_path), PYTHONIOENCODING="ascii", PYTHONUTF8="0")
     assert (done.returncode, done.stderr) == (1, "")
     assert done.stdout.startswith("001_\\xe4.py: must define an async up(conn) function")
+
+
+def test_an_output_that_is_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    output = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", output)
+    assert command_line.main(["verify"]) == 0
+    assert output.getvalue().endswith("all sealed, nothing wrong\n")

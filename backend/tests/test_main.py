@@ -295,3 +295,12 @@ async def test_an_error_that_explains_nothing_keeps_its_traceback() -> None:
         await app({"type": "lifespan", "asgi": {}, "state": {}}, receive, send)
     assert sent[0]["type"] == "lifespan.startup.failed"
     assert "Traceback" in sent[0]["message"]
+
+
+def test_a_signal_before_it_serves_ends_it_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    def signaled(*_: object) -> int:
+        main._exit(signal.SIGTERM, None)
+        return 1
+
+    monkeypatch.setattr(main, "_serve", signaled)
+    assert main.main([]) == 0

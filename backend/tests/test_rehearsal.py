@@ -846,7 +846,7 @@ def test_a_session_that_observes_and_breaks(garden: Rehearse, write: Write) -> N
         """,
     )
     # asyncpg finds the connection broken or closed, as the moment will have it.
-    assert "\n  failed    002_it.py: " in garden()
+    assert "\n  failed    002_it.py" in garden()
     assert garden.status == 1
 
 

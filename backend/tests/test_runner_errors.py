@@ -17,6 +17,7 @@ from src.db.migration_runner import (
     get_migration_files,
     run_migrations,
 )
+from src.db.runner.failures import history_failed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -562,3 +563,23 @@ async def test_a_secret_in_a_swallowed_error_is_not_shown(database_url: str, tmp
         await run_migrations(database_url, directory=tmp_path)
     assert 'syntax error at or near "…"' in str(caught.value)
     assert "hush" not in str(caught.value)
+
+
+def test_a_history_that_fails_for_a_reason_of_its_own_has_no_remedy(tmp_path: Path) -> None:
+    error = history_failed(asyncpg.CheckViolationError("no such plant"), tmp_path / "007_a.py")
+    assert str(error).splitlines()[0].endswith("cannot be used: no such plant")
+    assert "\n" not in str(error).split("\n[PM15]")[0]
+
+
+async def test_a_busy_connection_of_ones_own_is_left_open(migrated_url: str, tmp_path: Path) -> None:
+    path = tmp_path / "007_a.py"
+    path.write_text(
+        "import asyncio\n\nasync def up(conn):\n"
+        "    await asyncio.gather(conn.execute('SELECT 1'), conn.execute('SELECT 2'))\n"
+    )
+    conn = await asyncpg.connect(migrated_url)
+    try:
+        with pytest.raises(errors.MigrationError, match="PM08"):
+            await apply_migration(conn, "007", path)
+    finally:
+        conn.terminate()

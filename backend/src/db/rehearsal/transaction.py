@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from ..connection import Connection
     from ..runner.files import Migration
     from .guard import GuardedConnection
+    from .observation import State
 
     Files = Sequence[tuple[str, Path]]
 
@@ -71,20 +73,24 @@ def _observed(
     async def up(_: Connection) -> None:
         before = await state_of(conn, in_transaction=True)
         await _run_up(conn, migration, report)
-        if not await goes_on(conn, guarded=True):
-            return  # the runner says what is wrong
-        await conn.execute(reset())
-        await check_constraints(conn)
-        after = await state_of(conn, in_transaction=True)
-        fill_in(report, before, after)
-        taken = after.locks - before.locks
-        report.locks = locks_of(taken, before.relations)
-        for version in sorted(set(holders.values())):
-            earlier = {lock for lock in before.locks if holders.get(lock) == version}
-            report.locks += locks_of(earlier, before.relations, version)
-        holders.update(dict.fromkeys(taken, report.version))
+        # The runner says what is wrong with a transaction that does not go on.
+        await (_observe(conn, report, before, holders) if await goes_on(conn, guarded=True) else asyncio.sleep(0))
 
     return migration._replace(up=up)
+
+
+async def _observe(conn: GuardedConnection, report: MigrationReport, before: State, holders: LockHolders) -> None:
+    """Do what a COMMIT does, and note what the migration has changed and locked."""
+    await conn.execute(reset())
+    await check_constraints(conn)
+    after = await state_of(conn, in_transaction=True)
+    fill_in(report, before, after)
+    taken = after.locks - before.locks
+    report.locks = locks_of(taken, before.relations)
+    for version in sorted(set(holders.values())):
+        earlier = {lock for lock in before.locks if holders.get(lock) == version}
+        report.locks += locks_of(earlier, before.relations, version)
+    holders.update(dict.fromkeys(taken, report.version))
 
 
 async def _run_up(conn: GuardedConnection, migration: Migration, report: MigrationReport) -> None:

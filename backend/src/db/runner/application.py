@@ -158,9 +158,8 @@ async def _apply_inside(conn: Connection, version: str, migration: Migration) ->
 async def _apply_outside(conn: Connection, version: str, migration: Migration, *, joined: bool) -> None:
     """Run ``up`` as the connection is, and record it if it left the database in order."""
     old = {row["name"]: row["relname"] for row in await _invalid_indexes(conn)}
-    if is_session(conn):
-        if not joined:
-            await _try_to_record(conn, version, migration)
+    if is_session(conn) and not joined:
+        await _try_to_record(conn, version, migration)
         # CREATE INDEX CONCURRENTLY keeps nobody waiting while it waits; a time-out would leave an invalid index. The
         # other settings are there already, unless a pooler has given the runner another session.
         await conn.execute(settings(lock_timeout=0))

@@ -174,10 +174,11 @@ async def connected(database_url: str) -> AsyncIterator[Session]:
     conn = await _open(database_url, APPLICATION, pooled=False, keeps_statements=True)
     try:
         async with explained(conn):
-            if await is_pooled(conn):
-                # A prepared statement that is kept has a name, and other clients of the pooler use the same names.
-                await hang_up(conn)
-                conn = await _open(database_url, APPLICATION, pooled=True)
+            pooled = await is_pooled(conn)
+        if pooled:
+            # A prepared statement that is kept has a name, and other clients of the pooler use the same names.
+            await hang_up(conn)
+            conn = await _open(database_url, APPLICATION, pooled=True)
         async with explained(conn):
             yield conn
     finally:

@@ -180,6 +180,7 @@ def test_is_ready_again_when_the_development_server_is_back(
         deadline = time.monotonic() + 20
         while ask(port, "/api/ready")[0] == 200:
             assert time.monotonic() < deadline
+            time.sleep(0.05)  # nobody reads the log of the requests meanwhile, and its pipe has an end
         # Any command starts the server again, with another socket, and the backend keeps it running.
         subprocess.run([sys.executable, "-m", "src.db", "status"], cwd=BACKEND, env=own, check=True)
         assert ask_until_ready(port)["version"] == ALL[-1]

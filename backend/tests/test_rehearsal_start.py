@@ -14,7 +14,6 @@ from src.db.commands.command_line import main
 from src.db.migration_runner import run_migrations
 from src.db.rehearsal import watch
 from src.db.rehearsal.execution import rehearse
-from src.db.rehearsal.statement import controls_transaction, ends_transaction, statements_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -360,48 +359,3 @@ async def test_more_tables_than_are_watched(
     write("1_it.py", OUTSIDE.format("VACUUM beds"))
     [report] = (await rehearse(database_url, tmp_path)).reports
     assert report.gap == "only 2 of the 5 tables are watched"
-
-
-# How SQL is read.
-
-
-@pytest.mark.parametrize(
-    ("sql", "statements"),
-    [
-        ("", []),
-        (";; SELECT 1;", [("select",)]),
-        ("BEGIN; select a, b, c, d, e", [("begin",), ("select", "a", "b", "c")]),
-        ("-- ; COMMIT\nSELECT 1", [("select",)]),
-        ("/* ; /* ; */ COMMIT; */ SELECT 1", [("select",)]),
-        ("SELECT 1 /* COMMIT; /* */", [("select",)]),
-        ("SELECT ';', E'\\';', \";\", $$;$$, $a$;$$;$a$", [("select",)]),
-        ("SELECT $1; COMMIT", [("select",), ("commit",)]),
-        (
-            "CREATE FUNCTION f() BEGIN ATOMIC SELECT CASE WHEN a THEN 1 END; END; COMMIT",
-            [("create", "function", "f", "begin"), ("commit",)],
-        ),
-    ],
-)
-def test_the_statements_of_a_string(sql: str, statements: list[tuple[str, ...]]) -> None:
-    assert statements_of(sql) == statements
-
-
-@pytest.mark.parametrize(
-    ("sql", "ends", "controls"),
-    [
-        ("COMMIT AND CHAIN", True, True),
-        ("end", True, True),
-        ("ABORT", True, True),
-        ("ROLLBACK WORK", True, True),
-        ("PREPARE TRANSACTION 'x'", True, True),
-        ("PREPARE x AS SELECT 1", False, False),
-        ("ROLLBACK TO s", False, True),
-        ("ROLLBACK WORK TO SAVEPOINT s", False, True),
-        ("START TRANSACTION", False, True),
-        ("SAVEPOINT s", False, True),
-        ("SELECT commit FROM t", False, False),
-    ],
-)
-def test_what_controls_a_transaction(sql: str, ends: bool, controls: bool) -> None:
-    [statement] = statements_of(sql)
-    assert (ends_transaction(statement), controls_transaction(statement)) == (ends, controls)

@@ -261,10 +261,11 @@ async def test_a_migration_that_ends_its_transaction_and_fails(
     assert "\nThen it raised ValueError: late\n" in text
 
 
+@pytest.mark.parametrize("comment", ["/* COMMIT; the end */", "/* a /* nested */ one; COMMIT; */"])
 async def test_the_words_of_sql_in_a_comment_are_no_error(
-    database_url: str, write: Callable[[str, str], Path], tmp_path: Path
+    database_url: str, write: Callable[[str, str], Path], tmp_path: Path, comment: str
 ) -> None:
-    write("001_good.py", "/* COMMIT; the end */ CREATE TABLE a ()")
+    write("001_good.py", f"{comment} CREATE TABLE a ()")
     assert await run_migrations(database_url, directory=tmp_path) == ["001"]
 
 

@@ -10,8 +10,8 @@ import contextlib
 import functools
 from typing import TYPE_CHECKING, Any
 
+from ..runner.lexer import ends_transaction, statements_of
 from .interception import RETURNING, Base, InterceptingConnection
-from .statement import ends_transaction, statements_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

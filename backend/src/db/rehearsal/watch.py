@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from ..connection import connect
+from ..runner.lexer import controls_transaction, statements_of
 from .interception import RETURNING, Base, InterceptingConnection
 from .lock import Held, held
-from .statement import controls_transaction, statements_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

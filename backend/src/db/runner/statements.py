@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import asyncpg
 import asyncpg.pool
 
+from .lexer import begins_transaction, ends_transaction, statements_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -23,18 +25,7 @@ _CALLS = re.compile(r"select|pg_temp", re.IGNORECASE)
 _LIMITS_LOCKS = re.compile(r"lock_timeout|nowait", re.IGNORECASE)
 # With these asyncpg asks for a type that it does not know yet.
 _OF_ASYNCPG = ("typeinfo_tree", "set_config('jit', ")
-# Text in which a word is no word of SQL.
-_QUOTED = re.compile(
-    r"""[eE]'(?:[^'\\]|\\.|'')*'|'[^']*'|"[^"]*"|\$([a-zA-Z_]\w*|)\$.*?\$\1\$|--[^\n]*|/\*.*?\*/"""
-    r"""|(?i:\bBEGIN\s+ATOMIC\b.*\bEND\b)""",
-    re.DOTALL,
-)
-_ENDS_TRANSACTION = re.compile(
-    r"(?:^|;)\s*(?:COMMIT|END|ABORT|ROLLBACK|PREPARE\s+TRANSACTION)\b(?!\s+(?:(?:WORK|TRANSACTION)\s+)?TO\b)",
-    re.IGNORECASE,
-)
-_NAMES_STATEMENTS = re.compile(r"\b(?:PREPARE|DEALLOCATE|DISCARD)\b", re.IGNORECASE)
-_BEGINS_TRANSACTION = re.compile(r"\bCHAIN\b|(?:^|;)\s*(?:BEGIN|START)\b", re.IGNORECASE)
+_NAMES_STATEMENTS = ("prepare", "deallocate", "discard")
 
 
 class Statements:
@@ -79,8 +70,10 @@ class Statements:
             return
         self.may_change_session = True
         self.limits_locks |= bool(_LIMITS_LOCKS.search(sql))
-        text = _QUOTED.sub(" ", sql)
-        self.names_statements |= bool(_NAMES_STATEMENTS.search(text))
+        statements = statements_of(sql)
+        self.names_statements |= any(statement[0] in _NAMES_STATEMENTS for statement in statements)
         # One that failed has ended no transaction that goes on, unless it began another before it failed.
-        if _ENDS_TRANSACTION.search(text) and (record.exception is None or _BEGINS_TRANSACTION.search(text)):
+        if any(map(ends_transaction, statements)) and (
+            record.exception is None or any(map(begins_transaction, statements))
+        ):
             self.ends_transaction = True

@@ -109,6 +109,16 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
 
 
+def has_children() -> bool:
+    """Whether anything that this process has started, or adopted, still lives."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return False
+    return True
+
+
 def end_children(kept: Sequence[int] = ()) -> None:
     """Kill the children of this process, and theirs, until none is left but those that are kept."""
     end = time.monotonic() + 10

@@ -41,6 +41,7 @@ class Workshop:
         self.project = project
         self.postgres = postgres
         self.clean = self._start()
+        """What the pages' Python is forked from."""
         self._helper = ThreadPoolExecutor(1, "workshop")
         self._open: list[Workspace] = []
         self._ahead: dict[Order, Future[tuple[Path, str]]] = {}
@@ -69,11 +70,15 @@ class Workshop:
         if following is not None and following not in self._ahead:
             self._ahead[following] = self._helper.submit(self._make, following)
         directory, database = made.result()
-        if self.clean.has_ended:
-            self.clean = self._start()
-        workspace = Workspace(directory, self.postgres, database, self.clean, page, self._before)
+        workspace = Workspace(directory, self.postgres, database, self.revived(), page, self._before)
         self._open.append(workspace)
         return workspace
+
+    def revived(self) -> Process:
+        """The clean process, started anew if a page has ended it."""
+        if self.clean.has_ended:
+            self.clean = self._start()
+        return self.clean
 
     def close_page(self, workspace: Workspace) -> list[str]:
         """End a page, as `Workspace.close`; what takes time is done while others run."""

@@ -17,7 +17,7 @@ from typing import IO, Any
 from handbook import interpreter, launch
 from handbook.cluster import restore, state_of
 from handbook.environment import of_block
-from handbook.forked import end_children
+from handbook.forked import end_children, has_children
 from handbook.postgres import Postgres
 from handbook.process import Process, ProcessError
 
@@ -154,12 +154,7 @@ class Workspace:
         if not self._is_open:
             return []
         self._is_open = False
-        if self._python is not None:
-            self._python.kill()
-        if self.clean.is_busy:  # the run was interrupted in the middle of a block
-            self.clean.end()
-        elif alone:
-            self.clean.call(end_children)
+        self.stop(alone=alone)
         if alone and self.before is not None and state_of(self.postgres) != self.before:
             self._remove()
             return restore(self.postgres, self.before)
@@ -168,6 +163,21 @@ class Workspace:
         else:
             later.submit(self._remove)
         return []
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the page is no more than its files and its database: nothing runs, the server is as it was."""
+        return self._python is None and not self.clean.call(has_children) and state_of(self.postgres) == self.before
+
+    def stop(self, *, alone: bool = True) -> None:
+        """End the page's processes; `alone` is as for `close`."""
+        if self._python is not None:
+            self._python.kill()
+            self._python = None
+        if self.clean.is_busy:  # the run was interrupted in the middle of a block
+            self.clean.end()
+        elif alone:
+            self.clean.call(end_children)
 
     def _remove(self) -> None:
         self.postgres.drop(self.database)

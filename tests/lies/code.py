@@ -7,6 +7,7 @@ import io
 import re
 import tokenize
 from collections.abc import Iterator
+from dataclasses import replace
 
 from lies import sql
 from lies.lie import Edit, altered, words
@@ -33,11 +34,7 @@ def edits(text: str) -> Iterator[Edit]:
 
 def literals(text: str) -> Iterator[Edit]:
     """The lies about the strings and numbers of a text of Python."""
-    try:
-        tree = ast.parse(text)
-    except SyntaxError:
-        return
-    yield from other_literals(tree, _Lines(text))
+    return (edit for edit in edits(text) if edit.kind != "statement")
 
 
 class _Lines:
@@ -183,11 +180,9 @@ def _other_strings(token: str, offset: int) -> Iterator[Edit]:
     if "f" in prefix.lower():
         text = _without_fields(text)
     if sql.looks_like_sql(text):
-        for edit in sql.edits(text):
-            yield Edit(edit.kind, offset + edit.start, offset + edit.end, edit.new)
+        yield from (edit.moved(offset) for edit in sql.edits(text))
     else:
-        for edit in words(text):
-            yield Edit("string", offset + edit.start, offset + edit.end, edit.new)
+        yield from (replace(edit.moved(offset), kind="string") for edit in words(text))
 
 
 def _without_fields(text: str) -> str:

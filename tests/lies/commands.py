@@ -51,18 +51,12 @@ def _words(word: str, offset: int) -> Iterator[Edit]:
     if word[0] in "'\"" and word[-1] == word[0] and len(word) > 2:
         inside = word[1:-1]
         if sql.looks_like_sql(inside) or inside.startswith("\\"):
-            found = sql.edits(inside)
+            yield from (edit.moved(offset + 1) for edit in sql.edits(inside))
         else:
-            found = (
-                Edit(edit.kind, match.start() + edit.start, match.start() + edit.end, edit.new)
-                for match in re.finditer(r"\S+", inside)
-                for edit in _plain(match[0])
-            )
-        for edit in found:
-            yield Edit(edit.kind, offset + 1 + edit.start, offset + 1 + edit.end, edit.new)
+            for match in re.finditer(r"\S+", inside):
+                yield from (edit.moved(offset + 1 + match.start()) for edit in _plain(match[0]))
         return
-    for edit in _plain(word):
-        yield Edit(edit.kind, offset + edit.start, offset + edit.end, edit.new)
+    yield from (edit.moved(offset) for edit in _plain(word))
 
 
 def _plain(word: str) -> Iterator[Edit]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import accumulate
 from pathlib import PurePosixPath
 
 from handbook.block import Block, Kind
@@ -14,7 +15,7 @@ from handbook.page import Page
 from handbook.program import read_console
 from handbook.python import read_session
 from lies import code, commands, data, outputs, sql
-from lies.lie import Edit, Lie, Part, Source, altered, numbered
+from lies.lie import Edit, Lie, Part, altered, distinct
 
 # A block of a page within a page that does not run, and set-up that is hidden.
 LEFT_OUT = re.compile(
@@ -30,14 +31,14 @@ def lies_of(name: str, page: Page) -> list[Lie]:
     Hidden set-up, blocks that do not run and blocks that are only shown are left out: nobody reads the one as a
     statement, and the page says of the others that they are not tested.
 
-    Args:
+    Arguments:
         name: the page's path below docs.
         page: the page.
     """
-    found = []
+    found: list[Lie] = []
     for block in page:
         if is_told(block):
-            found += numbered(Lie(name, block, edit) for edit in edits_of(block))
+            found += distinct(Lie(name, block, edit) for edit in edits_of(block))
     return sorted(found, key=lambda lie: lie.line)
 
 
@@ -91,22 +92,23 @@ def _session_edits(block: Block) -> Iterator[Edit]:
         entries = list(entries_of(block))
     except BlockError:
         return
-    width = PROMPT_WIDTHS[block.kind]
-    starts = Source.whole(block.text).starts
+    starts = list(accumulate((len(line) + 1 for line in block.text.split("\n")), initial=0))
     for line, text, expected in entries:
         first = line - block.first_line
-        source = Source(text, [start + width for start in starts[first : first + text.count("\n") + 1]])
-        yield from source.moved(code.literals(text) if block.kind is Kind.PYCON else commands.edits(text))
+
+        def place(offset: int, first: int = first, text: str = text) -> int:
+            """Where in the block a place of the code is, which is without the prompts."""
+            column = offset - (text.rfind("\n", 0, offset) + 1)
+            return starts[first + text.count("\n", 0, offset)] + PROMPT_WIDTHS[block.kind] + column
+
+        for edit in code.literals(text) if block.kind is Kind.PYCON else commands.edits(text):
+            yield replace(edit, start=place(edit.start), end=place(edit.end))
         if not expected.lines and not _is_idle(block.kind, text):
-            end = starts[first] + width + len(block.text[starts[first] + width :].split("\n")[0])
-            if "\n" in text:
-                end = source.place(len(text) - len(text.split("\n")[-1])) + len(text.split("\n")[-1])
-            yield Edit("statement", starts[first] + width, end, NOTHING[block.kind])
+            yield Edit("statement", place(0), place(len(text)), NOTHING[block.kind])
         if expected.lines:
             begin = starts[expected.line - block.first_line]
             shown = block.text[begin:].split("\n")[: expected.count]
-            for edit in outputs.edits("\n".join(shown)):
-                yield replace(edit, start=begin + edit.start, end=begin + edit.end)
+            yield from (edit.moved(begin) for edit in outputs.edits("\n".join(shown)))
 
 
 def entries_of(block: Block) -> Iterator[tuple[int, str, Expected]]:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from bisect import bisect_right
-from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from handbook.block import Block
@@ -29,7 +27,7 @@ class Part(Enum):
 class Edit:
     """Characters of a text to be replaced.
 
-    Args:
+    Arguments:
         kind: what is altered, as a noun.
         start: the place of the first character that goes.
         end: the place after the last one.
@@ -43,49 +41,24 @@ class Edit:
     new: str
     part: Part = Part.TEXT
 
-
-@dataclass(frozen=True)
-class Source:
-    """Code inside the text of a block: the code, and where in the block each of its lines starts.
-
-    A prompt and the indentation of a string stand between the lines of the one and not of the other.
-    """
-
-    text: str
-    starts: list[int]
-
-    @classmethod
-    def whole(cls, text: str) -> Source:
-        """A block's text that is code from beginning to end."""
-        return cls(text, _line_starts(text))
-
-    def place(self, offset: int) -> int:
-        """The place in the block for a place in the code."""
-        own = _line_starts(self.text)
-        line = bisect_right(own, offset) - 1
-        return self.starts[line] + offset - own[line]
-
-    def moved(self, edits: Iterable[Edit]) -> Iterator[Edit]:
-        """Edits of the code as edits of the block."""
-        for edit in edits:
-            yield replace(edit, start=self.place(edit.start), end=self.place(edit.end))
+    def moved(self, offset: int) -> Edit:
+        """The edit of a text that holds the edited one from some place on."""
+        return replace(self, start=offset + self.start, end=offset + self.end)
 
 
 @dataclass(frozen=True)
 class Lie:
     """A block of a page, altered.
 
-    Args:
+    Arguments:
         page: the page's path below docs.
         block: the block as it is.
         edit: what is altered.
-        number: which of the block's lies that read alike this is, from 1.
     """
 
     page: str
     block: Block
     edit: Edit
-    number: int = field(default=1, compare=False)
 
     @property
     def before(self) -> str:
@@ -129,25 +102,19 @@ class Lie:
 
     @property
     def key(self) -> str:
-        """What names this lie from run to run: the page, the block, and what is altered."""
+        """What this lie is about: the page, the block, and what is altered."""
         change = " | ".join(self.difference)
-        number = f" #{self.number}" if self.number > 1 else ""
-        return f"{self.page}::{self.block.id} {self.edit.kind}: {change}{number}"
+        return f"{self.page}::{self.block.id} {self.edit.kind}: {change}"
 
 
-def numbered(lies: Iterable[Lie]) -> list[Lie]:
-    """Lies that differ in their keys, each once: what alters a text in the same way is the same lie."""
-    counts: Counter[str] = Counter()
+def distinct(lies: Iterable[Lie]) -> Iterator[Lie]:
+    """The lies that alter something, each once: what alters a text in the same way is the same lie."""
     seen = set()
-    found = []
     for lie in lies:
         told = (lie.block.id, lie.edit.part, lie.after)
-        if lie.after == lie.before or told in seen:
-            continue
-        seen.add(told)
-        counts[lie.key] += 1
-        found.append(replace(lie, number=counts[lie.key]))
-    return found
+        if lie.after != lie.before and told not in seen:
+            seen.add(told)
+            yield lie
 
 
 def words(text: str) -> Iterator[Edit]:
@@ -179,10 +146,3 @@ def altered(word: str) -> str:
                 other = next(letter for letter in LETTERS if letter != word[place].lower())
             return word[:place] + other + word[place + 1 :]
     return word
-
-
-def _line_starts(text: str) -> list[int]:
-    starts = [0]
-    for line in text.split("\n"):
-        starts.append(starts[-1] + len(line) + 1)
-    return starts[:-1]

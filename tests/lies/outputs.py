@@ -15,10 +15,11 @@ WORD = re.compile(r"\w+")
 def edits(text: str) -> Iterator[Edit]:
     """Every lie about the lines of an output.
 
-    A blank line tells nothing, and of a line with `...` what stands outside them.
+    A blank line tells nothing. A line beside one of only `...` is not dropped: those stand for it as well.
     """
     start = 0
-    for line in text.split("\n"):
+    lines = text.split("\n")
+    for number, line in enumerate(lines):
         if line.strip() and line.strip() != ELLIPSIS:
             words = list(WORD.finditer(line))
             for word in words:
@@ -26,6 +27,7 @@ def edits(text: str) -> Iterator[Edit]:
             if not words:
                 yield Edit("output word", start, start + len(line), line + "+")
             whole = start + len(line) + 1
-            yield Edit("output line", start if whole <= len(text) else max(start - 1, 0), min(whole, len(text)), "")
+            if ELLIPSIS not in (beside.strip() for beside in lines[max(number - 1, 0) : number + 2]):
+                yield Edit("output line", start if whole <= len(text) else max(start - 1, 0), min(whole, len(text)), "")
             yield Edit("added line", start + len(line), start + len(line), "\n" + EXTRA)
         start += len(line) + 1

@@ -1,4 +1,4 @@
-"""The report: a file for programs, and a table for people."""
+"""The report: a file for programs, a table for people, and the figures that the handbook shows."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
+from handbook.workshop import DOCS
 from lies.verdict import Fate, Verdict
 from lies.worker import PageReport
 from trials.figures import percent, row, write
@@ -15,102 +16,77 @@ from website.marks.figures import LIES
 
 REPORT = Path("build") / "lies.json"
 CAUGHT = (Fate.COMPARED, Fate.RUN, Fate.LINTED)
-DOTS = ("within lines", "for lines")
-COLUMNS = ("lies", "caught", "...", "samples", "survived")
-WIDTHS = (48, 7, 8, 6, 9, 10)
+COLUMNS = ("lies", "caught", "samples", "survived")
+WIDTHS = (48, 7, 8, 9, 10)
 
 
-Entry: TypeAlias = Mapping[str, Any]
-"""What the report says of a page."""
-
-
-def summary(entries: Mapping[str, Entry]) -> list[str]:
-    """The table: for each page how many lies there are, and what became of them."""
-    lines = [row(WIDTHS, "page", *COLUMNS)]
-    for name, entry in sorted(entries.items()):
-        counts = count(entry)
-        lines.append(row(WIDTHS, name, *(counts[column] for column in COLUMNS)))
-    total = _total(entries)
-    lines.append(row(WIDTHS, "all", *(total[name] for name in COLUMNS)))
-    within, whole = (sum(entry["dots"][place] for entry in entries.values()) for place in DOTS)
-    told = total["caught"] + total["survived"]
-    dots = f"... stands {within} times within a line and {whole} times for lines"
-    lines += [
-        "",
-        f"{percent(total['caught'], told)} of {told} lies caught; {dots}",
-    ]
-    return lines
-
-
-def count(entry: Entry) -> Counter[str]:
+def count(report: PageReport) -> Counter[str]:
     """How many lies about a page there are, and what became of them."""
-    fates = entry["fates"]
-    counts = (
-        entry["lies"],
-        sum(fates[fate.value] for fate in CAUGHT),
-        fates[Fate.COVERED.value],
-        fates[Fate.FREE.value],
-        fates[Fate.SURVIVED.value],
-    )
+    fates = Counter(verdict.fate for verdict in report.verdicts)
+    counts = (fates.total(), sum(fates[fate] for fate in CAUGHT), fates[Fate.FREE], fates[Fate.SURVIVED])
     return Counter(dict(zip(COLUMNS, counts, strict=True)))
 
 
-def _total(entries: Mapping[str, Entry]) -> Counter[str]:
-    return sum(map(count, entries.values()), Counter())
+def summary(reports: Mapping[str, PageReport]) -> Iterator[str]:
+    """The table: for each page how many lies there are, and what became of them."""
+    total = _total(reports)
+    yield row(WIDTHS, "page", *COLUMNS)
+    for name, counts in [*((name, count(report)) for name, report in sorted(reports.items())), ("all", total)]:
+        yield row(WIDTHS, name, *(counts[column] for column in COLUMNS))
+    within, whole = (sum(report.dots[place] for report in reports.values()) for place in (0, 1))
+    told = total["caught"] + total["survived"]
+    yield ""
+    dots = f"... stands {within} times within a line and {whole} times for lines"
+    yield f"{percent(total['caught'], told)} of {told} lies caught; {dots}"
 
 
-def survivors(report: PageReport, docs: Path) -> Iterator[str]:
+def _total(reports: Mapping[str, PageReport]) -> Counter[str]:
+    return sum(map(count, reports.values()), Counter())
+
+
+def survivors(report: PageReport) -> Iterator[str]:
     """The lies that no one noticed: the place of each, and what was altered."""
     for verdict in report.verdicts:
         if verdict.fate is Fate.SURVIVED:
-            yield f"{docs / report.name}:{verdict.lie.line}: {verdict.lie.edit.kind}"
-            yield from (f"    {line}" for line in verdict.lie.difference)
+            yield f"  {DOCS}/{report.name}:{verdict.lie.line}: {verdict.lie.edit.kind}"
+            yield from (f"      {line}" for line in verdict.lie.difference)
 
 
-def write_report(path: Path, entries: Mapping[str, Entry], seconds: float) -> None:
-    """Write what became of the lies, page by page, and how long that took so far."""
-    write(path, {"seconds": seconds, "pages": dict(sorted(entries.items()))})
+def write_report(path: Path, reports: Mapping[str, PageReport], seconds: float) -> None:
+    """Write what became of each lie, page by page, and how long that took so far."""
+    pages = {
+        name: {
+            "dots": {"within lines": report.dots[0], "for lines": report.dots[1]},
+            "seconds": round(report.seconds, 1),
+            "failure": report.failure,
+            "verdicts": [_told(verdict) for verdict in report.verdicts],
+        }
+        for name, report in sorted(reports.items())
+    }
+    write(path, {"seconds": seconds, "pages": pages})
 
 
-def record(project: Path, entries: Mapping[str, Entry], postgresql: str) -> None:
+def _told(verdict: Verdict) -> dict[str, Any]:
+    told = {"key": verdict.lie.key, "line": verdict.lie.line, "fate": verdict.fate.value}
+    return told | ({"failed": verdict.line, "reason": verdict.reason} if verdict.fate in CAUGHT else {})
+
+
+def record(project: Path, reports: Mapping[str, PageReport], of: int) -> None:
     """Write the figures that the handbook shows.
 
-    Args:
-        entries: those of all pages.
-        postgresql: the version of the server that the pages ran on.
+    Arguments:
+        project: the checkout.
+        reports: those of the pages that lies were told about.
+        of: how many pages there are.
     """
-    total = _total(entries)
+    total = _total(reports)
     figures = {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "postgresql": postgresql,
-        "pages": len(entries),
+        "postgresql": next(iter(reports.values())).postgresql,
+        "files": sorted(reports),
+        "of": of,
         "lies": total["lies"],
         "caught": total["caught"],
-        "covered": total["..."],
         "free": total["samples"],
     }
     write(project / LIES, figures)
-
-
-def entry_of(report: PageReport) -> Entry:
-    """What the report says of a page."""
-    fates = Counter(verdict.fate.value for verdict in report.verdicts)
-    return {
-        "lies": len(report.verdicts),
-        "fates": {fate.value: fates[fate.value] for fate in Fate},
-        "dots": dict(zip(DOTS, report.dots, strict=True)),
-        "blocks not told": report.untold,
-        "seconds": round(report.seconds, 1),
-        "failure": report.failure,
-        "verdicts": [_verdict(verdict) for verdict in report.verdicts],
-    }
-
-
-def _verdict(verdict: Verdict) -> dict[str, Any]:
-    lie = verdict.lie
-    found: dict[str, Any] = {"key": lie.key, "line": lie.line, "fate": verdict.fate.value}
-    if verdict.line:
-        found["failed"] = verdict.line
-    if verdict.fate in (Fate.RUN, Fate.LINTED):
-        found["reason"] = verdict.reason
-    return found

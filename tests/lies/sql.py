@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from lies.lie import Edit, altered, words
 
@@ -186,20 +187,16 @@ def other_words(text: str) -> Iterator[Edit]:
         token, start = match[0], match.start()
         if match["body"]:
             mark = len(match["tag"]) + 2
-            for edit in other_words(token[mark:-mark]):
-                yield Edit(edit.kind, start + mark + edit.start, start + mark + edit.end, edit.new)
+            yield from (edit.moved(start + mark) for edit in other_words(token[mark:-mark]))
         elif match["string"] or match["quoted"]:
             quote = token.index(token[-1]) + 1
             inside = token[quote:-1]
             if match["string"] and looks_like_sql(inside):
-                for edit in other_words(inside):
-                    yield Edit(edit.kind, start + quote + edit.start, start + quote + edit.end, edit.new)
-            else:
-                if start in waits:
-                    continue
+                yield from (edit.moved(start + quote) for edit in other_words(inside))
+            elif start not in waits:
                 kind = "name" if match["quoted"] else "sample" if start in samples else "string"
                 for edit in words(inside) if match["string"] else [Edit(kind, 0, len(inside), altered(inside))]:
-                    yield Edit(kind, start + quote + edit.start, start + quote + edit.end, edit.new)
+                    yield replace(edit.moved(start + quote), kind=kind)
         elif match["number"]:
             if start not in waits:
                 yield Edit("sample" if start in samples else "number", start, match.end(), altered(token))

@@ -22,7 +22,6 @@ class Fate(Enum):
     COMPARED = "caught by comparison"
     LINTED = "caught by a linter"
     RUN = "caught by a block"
-    COVERED = "covered by ..."
     FREE = "of no effect on a sample"
     SURVIVED = "survived"
 
@@ -45,7 +44,7 @@ def is_about_output(lie: Lie) -> bool:
 def compared(lie: Lie, printed: Sequence[Sequence[str]]) -> Verdict:
     """What becomes of a lie about output.
 
-    Args:
+    Arguments:
         printed: the lines that the block printed when it ran: one list for each comparison, in their order.
     """
     before, after = expectations(lie.block), expectations(lie.told)
@@ -56,7 +55,7 @@ def compared(lie: Lie, printed: Sequence[Sequence[str]]) -> Verdict:
         place = compare(expected.lines, list(actual)).first_difference
         if place is not None:
             return Verdict(lie, Fate.COMPARED, expected.number(place), "the output differs")
-    return Verdict(lie, Fate.COVERED if _is_covered(lie) else Fate.SURVIVED)
+    return Verdict(lie, Fate.SURVIVED)
 
 
 def expectations(block: Block) -> list[Expected]:
@@ -70,17 +69,6 @@ def expectations(block: Block) -> list[Expected]:
     if block.output is None:
         return []
     return [Expected.at(block.output.line + 1, block.output.text)]
-
-
-def _is_covered(lie: Lie) -> bool:
-    """Whether a line of only `...` beside the altered line stands for it as well."""
-    if lie.edit.kind != "output line":
-        return False
-    text = lie.before
-    start = lie.edit.start + (text[lie.edit.start : lie.edit.start + 1] == "\n")
-    above = text[:start].rstrip("\n").split("\n")[-1]
-    below = text[lie.edit.end :].lstrip("\n").split("\n")[0]
-    return ELLIPSIS in (above.strip(), below.strip())
 
 
 def dots(blocks: Sequence[Block]) -> tuple[int, int]:

@@ -1,12 +1,19 @@
-"""Figures: tables for people, files for programs."""
+"""What is told: lines and tables for people, files for programs."""
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+
+def say(*lines: str) -> None:
+    """Print lines at once, also where nobody sits at a terminal."""
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    sys.stdout.flush()
 
 
 def row(widths: Sequence[int], name: str, *values: object) -> str:

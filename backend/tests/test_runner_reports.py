@@ -17,7 +17,7 @@ from src.db import errors
 from src.db.commands import interruption
 from src.db.commands.interruption import Interrupted, run_until_signalled
 from src.db.migration_runner import get_applied_migrations, run_migrations
-from src.db.runner import retries, session
+from src.db.runner import lock, retries, session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -280,3 +280,11 @@ async def connection_of(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamW
         port = parse_qs(parts.query).get("port", ["5432"])[0]
         return await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
     return await asyncio.open_connection(host, parts.port or 5432)
+
+
+async def test_the_holder_of_the_lock_may_have_just_ended(
+    conn: asyncpg.Connection[asyncpg.Record], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "REPORT_AFTER", 0)
+    await lock.Queue().report(conn)
+    assert caplog.messages == ["waiting for the migration lock, held by a session that has just ended"]

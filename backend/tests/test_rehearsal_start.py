@@ -343,6 +343,17 @@ async def test_what_fails_outside_a_transaction_fails_on_the_copy(
     assert text in str(report.error)
 
 
+async def test_statements_that_are_given_by_their_names(database_url: str, write: Write, tmp_path: Path) -> None:
+    up = "async def up(conn):\n    await conn.execute(query='CREATE TABLE {}_ ()')\n"
+    write("1_a.py", up.format("a"))
+    write("2_b.py", f"transactional = False\n\n{up.format('b')}")
+    reports = (await rehearse(database_url, tmp_path)).reports
+    assert [(report.statements, report.error) for report in reports] == [
+        (["CREATE TABLE a_ ()"], None),
+        (["CREATE TABLE b_ ()"], None),
+    ]
+
+
 async def test_a_commit_in_a_migration_on_the_copy(database_url: str, write: Write, tmp_path: Path) -> None:
     write("1_it.py", OUTSIDE.format("SELECT 1"))
     write("2_it.py", "async def up(conn):\n    await (await conn.prepare('SELECT 1')).fetch()\n")

@@ -11,7 +11,8 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from ..runner.lexer import ends_transaction, statements_of
-from .interception import RETURNING, Base, InterceptingConnection
+from ..runner.session import RETURNING, sql_of
+from .interception import Base, InterceptingConnection
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -69,9 +70,9 @@ class GuardedConnection(InterceptingConnection):
 
 def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
-    def checked(self: GuardedConnection, sql: str, *arguments: Any, **options: Any) -> Any:
-        self.check(sql)
-        return method(self, sql, *arguments, **options)
+    def checked(self: GuardedConnection, *arguments: Any, **options: Any) -> Any:
+        self.check(sql_of(arguments, options))
+        return method(self, *arguments, **options)
 
     return checked
 

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 else:
     Base = asyncpg.Connection  # which takes parameters only where types are checked
 
-RETURNING = ("execute", "executemany", "fetch", "fetchmany", "fetchrow", "fetchval")
-"""The methods of asyncpg's connection that send SQL and return what it gives."""
-
 
 class InterceptingConnection(Base):
     """What the rehearsal's two kinds of connection have in common."""

@@ -19,7 +19,8 @@ import asyncpg
 
 from ..connection import connect
 from ..runner.lexer import controls_transaction, statements_of
-from .interception import RETURNING, Base, InterceptingConnection
+from ..runner.session import RETURNING, sql_of
+from .interception import Base, InterceptingConnection
 from .lock import Held, held
 
 if TYPE_CHECKING:
@@ -196,18 +197,18 @@ class WatchedConnection(InterceptingConnection):
 
     watch: Watch | None = None
 
-    async def prepare(self, query: str, **options: Any) -> Any:
+    async def prepare(self, *arguments: Any, **options: Any) -> Any:
         """Prepare a statement; it is seen only where it waits for a barrier."""
         if self.watch is not None:
             self.watch.gap = _PREPARES
-        return await super().prepare(query, **options)
+        return await super().prepare(*arguments, **options)
 
 
 def _watched(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
-    async def watched(self: WatchedConnection, sql: str, *arguments: Any, **options: Any) -> Any:
-        send = functools.partial(method, self, sql, *arguments, **options)
-        return await (send() if self.watch is None else self.watch.run(self, sql, send))
+    async def watched(self: WatchedConnection, *arguments: Any, **options: Any) -> Any:
+        send = functools.partial(method, self, *arguments, **options)
+        return await (send() if self.watch is None else self.watch.run(self, sql_of(arguments, options), send))
 
     return watched
 

@@ -10,6 +10,7 @@ import asyncpg
 import asyncpg.pool
 
 from .lexer import begins_transaction, ends_transaction, statements_of
+from .session import is_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,13 +47,16 @@ class Statements:
         self.ends_transaction = False
         self.limits_locks = False
 
-    async def __aenter__(self) -> Statements:
-        if self._conn is not None:
+    async def __aenter__(self) -> None:
+        if is_session(self._conn):
+            self._conn.sent = self
+        elif self._conn is not None:
             self._conn.add_query_logger(self._note)
-        return self
 
     async def __aexit__(self, kind: object, error: object, traceback: object) -> None:
-        if self._conn is not None:
+        if is_session(self._conn):
+            self._conn.sent = None
+        elif self._conn is not None:
             # asyncpg tells of each statement when the event loop comes round, and of this after them.
             loop = asyncio.get_running_loop()
             told = loop.create_future()
@@ -61,10 +65,18 @@ class Statements:
             self._conn.remove_query_logger(self._note)
 
     def _note(self, record: asyncpg.connection.LoggedQuery) -> None:
-        sql = record.query
+        self.note(record.query, record.exception)
+
+    def note(self, sql: str, failed: BaseException | None) -> None:
+        """Note a statement that was sent.
+
+        Arguments:
+            sql: the statement, or several in one string.
+            failed: what it raised, if it did.
+        """
         # PostgreSQL answers everything that follows the first error with this one.
-        if record.exception is not None and not isinstance(record.exception, asyncpg.InFailedSQLTransactionError):
-            self.aborted_by = record.exception
+        if failed is not None and not isinstance(failed, asyncpg.InFailedSQLTransactionError):
+            self.aborted_by = failed
         self.mentioned.update(name for name, word in self._names.items() if word.search(sql))
         if (_PLAIN.match(sql) and not _CALLS.search(sql)) or any(sign in sql for sign in _OF_ASYNCPG):
             return
@@ -73,7 +85,5 @@ class Statements:
         statements = statements_of(sql)
         self.names_statements |= any(statement[0] in _NAMES_STATEMENTS for statement in statements)
         # One that failed has ended no transaction that goes on, unless it began another before it failed.
-        if any(map(ends_transaction, statements)) and (
-            record.exception is None or any(map(begins_transaction, statements))
-        ):
+        if any(map(ends_transaction, statements)) and (failed is None or any(map(begins_transaction, statements))):
             self.ends_transaction = True

@@ -7,8 +7,9 @@ import contextlib
 import os
 import socket
 import ssl
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
@@ -18,11 +19,7 @@ from . import url
 from .errors import DatabaseUnavailableError
 from .runner.awaiting import settled
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from typing import TypeAlias
-
-    Connection: TypeAlias = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
 # Seconds for the whole of connecting: the name, the socket, the password. A connect_timeout in the URL replaces it.
 CONNECT_TIMEOUT = 10.0
@@ -31,93 +28,35 @@ _KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPALIVE": 10, "TCP_KEEPINTVL": 5, "TCP_
 CONNECTION_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 """What a statement raises that the server refused, or whose connection broke."""
 
-# The first of these classes whose error holds the text.
-_REMEDIES: tuple[tuple[type[BaseException], str, str, str], ...] = (
-    (
-        asyncpg.InvalidAuthorizationSpecificationError,
-        "pg_hba.conf",
-        "the server lets nobody in with this user, database, address and sslmode, whatever the password",
-        "Correct them in DATABASE_URL, or add them to the server's pg_hba.conf or to its list of allowed addresses.",
-    ),
-    (
-        asyncpg.InvalidAuthorizationSpecificationError,
-        "",
-        "the server refused the user name or the password",
-        "Correct them in DATABASE_URL.",
-    ),
-    (
-        asyncpg.InvalidCatalogNameError,
-        "",
-        "the server has no such database",
-        "Create it (createdb), or correct its name in DATABASE_URL.",
-    ),
-    (
-        asyncpg.InsufficientPrivilegeError,
-        "",
-        "this user may not connect to this database",
-        "Have its owner GRANT CONNECT ON DATABASE, or correct the user or the database in DATABASE_URL.",
-    ),
-    (
-        asyncpg.TooManyConnectionsError,
-        "",
-        "the server has no connection left",
-        "Close some, or raise max_connections.",
-    ),
-    (
-        asyncpg.CannotConnectNowError,
-        "",
-        "the server is starting up or shutting down",
-        "Try again when it is ready.",
-    ),
-    (
-        asyncpg.TargetServerAttributeNotMatched,
-        "",
-        "no server there is what target_session_attrs asks for",
-        "Correct target_session_attrs in DATABASE_URL, or name the primary among its hosts.",
-    ),
-    (
-        asyncpg.UndefinedObjectError,
-        "configuration parameter",
-        "DATABASE_URL has a parameter that is no setting of the server",
-        "Take it out of DATABASE_URL: what asyncpg does not know it sends to the server.",
-    ),
-    (
-        asyncpg.ProtocolViolationError,
-        "unsupported startup parameter",
-        "DATABASE_URL has a parameter that PgBouncer does not pass on",
-        "Take it out of DATABASE_URL, or have PgBouncer's ignore_startup_parameters name it.",
-    ),
-    (
-        TimeoutError,
-        "",
-        "the server did not answer within {limit:g} s",
-        "Check the address in DATABASE_URL and the firewall.",
-    ),
-    (
-        ConnectionError,
-        "rejected SSL upgrade",
-        "the server has no TLS, which sslmode asks for",
-        "Turn it on at the server, or take sslmode out of DATABASE_URL.",
-    ),
-    (
-        ssl.SSLCertVerificationError,
-        "",
-        "the server's certificate is not one that sslmode and sslrootcert accept",
-        "Correct them or the host in DATABASE_URL, or the certificate at the server.",
-    ),
-    (
-        ssl.SSLError,
-        "",
-        "TLS fails",
-        "Correct the files that sslrootcert, sslcert and sslkey name in DATABASE_URL, or TLS at the server.",
-    ),
-    (
-        OSError,
-        "",
-        "nothing answers at that address",
-        "Start PostgreSQL, or correct the host and port in DATABASE_URL.",
-    ),
-)
+# What connecting raises, a part of its text, and what it means and what to do; the first that fits is told.
+_REMEDIES: dict[tuple[type[BaseException], str], str] = {
+    (asyncpg.InvalidAuthorizationSpecificationError, "pg_hba.conf"): "the server lets nobody in with this user,"
+    " database, address and sslmode, whatever the password.\nCorrect them in DATABASE_URL, or add them to the server's"
+    " pg_hba.conf or to its list of allowed addresses.",
+    (asyncpg.InvalidAuthorizationSpecificationError, ""): "the server refused the user name or the password.\nCorrect"
+    " them in DATABASE_URL.",
+    (asyncpg.InvalidCatalogNameError, ""): "the server has no such database.\nCreate it (createdb), or correct its name"
+    " in DATABASE_URL.",
+    (asyncpg.InsufficientPrivilegeError, ""): "this user may not connect to this database.\nHave its owner GRANT"
+    " CONNECT ON DATABASE, or correct the user or the database in DATABASE_URL.",
+    (asyncpg.TooManyConnectionsError, ""): "the server has no connection left.\nClose some, or raise max_connections.",
+    (asyncpg.CannotConnectNowError, ""): "the server is starting up or shutting down.\nTry again when it is ready.",
+    (asyncpg.TargetServerAttributeNotMatched, ""): "no server there is what target_session_attrs asks for.\nCorrect"
+    " target_session_attrs in DATABASE_URL, or name the primary among its hosts.",
+    (asyncpg.UndefinedObjectError, "configuration parameter"): "DATABASE_URL has a parameter that is no setting of the"
+    " server.\nTake it out of DATABASE_URL: what asyncpg does not know it sends to the server.",
+    (asyncpg.ProtocolViolationError, "unsupported startup parameter"): "DATABASE_URL has a parameter that PgBouncer"
+    " does not pass on.\nTake it out of DATABASE_URL, or have PgBouncer's ignore_startup_parameters name it.",
+    (TimeoutError, ""): "the server did not answer within {limit:g} s.\nCheck the address in DATABASE_URL and the"
+    " firewall.",
+    (ConnectionError, "rejected SSL upgrade"): "the server has no TLS, which sslmode asks for.\nTurn it on at the"
+    " server, or take sslmode out of DATABASE_URL.",
+    (ssl.SSLCertVerificationError, ""): "the server's certificate is not one that sslmode and sslrootcert accept.\n"
+    "Correct them or the host in DATABASE_URL, or the certificate at the server.",
+    (ssl.SSLError, ""): "TLS fails.\nCorrect the files that sslrootcert, sslcert and sslkey name in DATABASE_URL, or"
+    " TLS at the server.",
+    (OSError, ""): "nothing answers at that address.\nStart PostgreSQL, or correct the host and port in DATABASE_URL.",
+}
 # The files of TLS that a URL can name. Where one cannot be read, asyncpg does not say which.
 _FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 _UNREADABLE = (FileNotFoundError, IsADirectoryError, PermissionError)
@@ -144,10 +83,9 @@ def _refused(database_url: str, error: BaseException, limit: float) -> DatabaseU
         name, path = found
         remedy = _worded(f"Correct {name} in DATABASE_URL, or PG{name.upper()}.")
         return DatabaseUnavailableError(f"{start}: {path} cannot be read.\n{remedy}\n{end}")
-    for kind, sign, reason, remedy in _REMEDIES:
+    for (kind, sign), text in _REMEDIES.items():
         if isinstance(error, kind) and sign in str(error):
-            text = f"{reason.format(limit=limit)}.\n{remedy}"
-            return DatabaseUnavailableError(f"{start}: {_worded(text)}\n{end}")
+            return DatabaseUnavailableError(f"{start}: {_worded(text.format(limit=limit))}\n{end}")
     return DatabaseUnavailableError(f"{start}.\n{end}")
 
 

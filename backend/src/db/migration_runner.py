@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import asyncpg  # noqa: F401 - a test of one's own may patch what connects: src.db.migration_runner.asyncpg.connect
 
+from .connection import Connection
 from .runner.application import apply
 from .runner.files import MIGRATIONS_DIRECTORY, get_migration_files, loaded, refuse_empty
 from .runner.history import (
@@ -27,9 +27,6 @@ from .runner.history import (
 from .runner.lock import one_runner
 from .runner.retries import with_retries
 from .runner.session import connected, one_session
-
-if TYPE_CHECKING:
-    from .connection import Connection
 
 __all__ = [
     "MIGRATIONS_DIRECTORY",

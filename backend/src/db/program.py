@@ -12,15 +12,12 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from . import url
 from .connection import is_encrypted
 from .server import ServerError, binary
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 # Where packages of PostgreSQL put their programs, the newest last.
 _PLACES = ("usr/lib/postgresql/*/bin", "usr/pgsql-*/bin", "opt/homebrew/opt/libpq/bin", "usr/local/opt/libpq/bin")

@@ -13,17 +13,15 @@ import io
 import os
 import signal
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from src.config import Settings, SettingsError
 
 from ..errors import MigrationError
 from ..runner.files import MIGRATIONS_DIRECTORY
 from .interruption import Interrupted
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 FAILED, WRONG_USAGE = 1, 2
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import logging
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TextIO
 
 import asyncpg
 
@@ -15,10 +16,6 @@ from ..connection import CONNECT_TIMEOUT, connect
 from ..errors import DatabaseUnavailableError
 from ..migration_runner import run_migrations
 from .interruption import run_until_signalled
-
-if TYPE_CHECKING:
-    import argparse
-    from typing import TextIO
 
 # Seconds between two looks for a database that is still starting.
 _PAUSE = 0.25

@@ -12,7 +12,8 @@ import select
 import sys
 import traceback
 import types
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import asyncpg
 
@@ -22,9 +23,6 @@ from src.db.errors import DatabaseUnavailableError
 from src.db.program import environment
 from src.db.server import ServerError, database_server
 from src.db.url import address
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 CONNECTION = "conn"
 GREETING = "Python {}. `conn` is a connection to {}; `await` works here. exit() leaves."

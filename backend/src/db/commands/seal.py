@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from pathlib import Path
 
 from ..runner.files import get_migration_files, loaded, refuse_empty
 from . import checksums
 from .command_line import Refusal
 from .new import UNFINISHED
-
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Mapping
-    from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
 
 from ..connection import connect
 from ..runner.files import get_migration_files, refuse_empty, version_order
 from ..runner.session import explained
 from .interruption import run_until_signalled
-
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Mapping, Sequence
-    from datetime import datetime
-    from pathlib import Path
 
 # Of a role that may not read the table too, PostgreSQL says whether it is there.
 _EXISTS = "SELECT to_regclass('schema_migrations') IS NOT NULL"

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from ..errors import DuplicateVersionError, MigrationError, MigrationNameError
 from ..runner.files import get_migration_files, loaded, refuse_empty
 from . import checksums
 from .new import UNFINISHED
-
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Iterator
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

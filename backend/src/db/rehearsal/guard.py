@@ -10,9 +10,11 @@ import contextlib
 import functools
 from typing import TYPE_CHECKING, Any
 
+import asyncpg
+
 from ..runner.lexer import ends_transaction, statements_of
 from ..runner.session import RETURNING, sql_of
-from .interception import Base, InterceptingConnection
+from .interception import InterceptingConnection
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -78,7 +80,7 @@ def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 for _name in (*RETURNING, "prepare", "cursor"):
-    setattr(GuardedConnection, _name, _checked(getattr(Base, _name)))
+    setattr(GuardedConnection, _name, _checked(getattr(asyncpg.Connection, _name)))
 
 
 @contextlib.asynccontextmanager

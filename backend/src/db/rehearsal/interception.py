@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import Self, cast
 
 import asyncpg
 
 from ..connection import connect
 
-if TYPE_CHECKING:
-    from typing import Self, TypeAlias
 
-    Base: TypeAlias = asyncpg.Connection[asyncpg.Record]
-else:
-    Base = asyncpg.Connection  # which takes parameters only where types are checked
-
-
-class InterceptingConnection(Base):
+class InterceptingConnection(asyncpg.Connection):
     """What the rehearsal's two kinds of connection have in common."""
 
     @classmethod

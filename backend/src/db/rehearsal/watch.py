@@ -20,7 +20,7 @@ import asyncpg
 from ..connection import connect
 from ..runner.lexer import controls_transaction, statements_of
 from ..runner.session import RETURNING, sql_of
-from .interception import Base, InterceptingConnection
+from .interception import InterceptingConnection
 from .lock import Held, held
 
 if TYPE_CHECKING:
@@ -137,15 +137,15 @@ class Watch:
         return await send()
 
     async def _run_in_transaction(self, conn: WatchedConnection, send: Callable[[], Awaitable[Any]]) -> Any:
-        await Base.execute(conn, f"BEGIN {OWN}")
+        await asyncpg.Connection.execute(conn, f"BEGIN {OWN}")
         try:
             result = await send()
             await self.look()
         except BaseException:
             if not conn.is_closed():
-                await Base.execute(conn, f"ROLLBACK {OWN}")
+                await asyncpg.Connection.execute(conn, f"ROLLBACK {OWN}")
             raise
-        await Base.execute(conn, f"COMMIT {OWN}")
+        await asyncpg.Connection.execute(conn, f"COMMIT {OWN}")
         return result
 
 
@@ -214,7 +214,7 @@ def _watched(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 for _name in RETURNING:
-    setattr(WatchedConnection, _name, _watched(getattr(Base, _name)))
+    setattr(WatchedConnection, _name, _watched(getattr(asyncpg.Connection, _name)))
 
 
 @contextlib.asynccontextmanager

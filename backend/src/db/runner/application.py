@@ -5,27 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import asyncpg
 
-from ..connection import CONNECTION_ERRORS
+from ..connection import CONNECTION_ERRORS, Connection
 from ..errors import MigrationError
 from . import failures as failure
 from .awaiting import settled
+from .files import Migration
 from .history import mark_migration_applied
 from .lock import keep_lock
-from .session import is_lost, is_session, settings
+from .session import Session, is_lost, is_session, settings
 from .statements import Statements
 from .unawaited import Unawaited
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
-    from ..connection import Connection
-    from .files import Migration
-    from .session import Session
 
 logger = logging.getLogger("src.db.migration_runner")
 
@@ -216,7 +210,7 @@ async def _try_to_record(conn: Session, version: str, migration: Migration) -> N
 async def _tidy(conn: Connection, migration: Migration, sent: Statements) -> None:
     """Undo what a migration may have changed of a runner's session, and see that it has left the lock alone."""
     if is_session(conn):
-        await conn.restore(sent)
+        await conn.restore(settings_too=sent.may_change_session, names_too=sent.names_statements)
         if sent.may_change_session:
             await keep_lock(conn, migration.path)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from warnings import WarningMessage
 
 import asyncpg
 
@@ -18,16 +19,8 @@ from ..errors import (
     SwallowedErrorError,
     TransactionEndedError,
 )
-from .files import describe, line_in
-from .redaction import public_message, public_sql
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from warnings import WarningMessage
-
-    from .files import Migration
-
-_SHOWN_SQL = 200
+from .files import Migration, describe, line_in
+from .redaction import described, public_message, public_sql, query_of, shown_sql
 
 _UNDONE = "Nothing of this migration is kept, and it is not recorded."
 
@@ -42,17 +35,30 @@ _REMEDIES = {
     "42501": "Grant the role of DATABASE_URL that right, or start once with the owner.",
     "53100": "The server's disk is full. Make room on it, and start again.",
     "57014": "Either statement_timeout ran out, which SET statement_timeout = 0 in the migration lifts,"
-    " or somebody cancelled the statement. Start again.",
+    " or somebody canceled the statement. Start again.",
+}
+
+
+# The same about the table schema_migrations.
+_HISTORY_REMEDIES = {
+    "23505": "\nThe runner records a migration itself: take the INSERT out of it.",
+    "25006": "\nThe server is read-only: a standby, perhaps. Let DATABASE_URL name the primary.",
+    "42501": "\nGrant the role of DATABASE_URL the right to do so, or start once with the owner of the database.",
+    "42703": "\nAnother tool made it, or somebody changed it. Leave that tool its table, and give this backend a"
+    " database or a schema of its own.",
+    "42P01": "\nA migration that sets search_path for the session hides the table: use SET LOCAL search_path.",
 }
 
 
 def connection_lost(error: BaseException, path: Path | None = None) -> ConnectionLostError:
     """Return the error for a connection that broke."""
+    # asyncpg's complaint may hide what PostgreSQL said when it ended the connection.
+    told = next((cause for cause in _causes(error) if isinstance(cause, asyncpg.PostgresError)), error)
     return ConnectionLostError(
         "the connection to the database broke.\n"
         "A migration that was being applied is not recorded, unless it was committing at that moment."
         " Start again when the server is back: what is recorded is not run again.\n"
-        f"({describe(_server_words(error))})",
+        f"({describe(told)})",
         file=path,
     )
 
@@ -87,18 +93,20 @@ def first_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """Return the exception of a group that says most: an error of PostgreSQL's, or else the first."""
     leaves = [first_cause(error) if isinstance(error, BaseExceptionGroup) else error for error in group.exceptions]
     consequences = (asyncpg.InFailedSQLTransactionError, asyncpg.InterfaceError)
-    return min(
-        leaves, key=lambda error: (isinstance(error, consequences), not isinstance(error, asyncpg.PostgresError))
-    )
+    return min(leaves, key=lambda leaf: (isinstance(leaf, consequences), not isinstance(leaf, asyncpg.PostgresError)))
 
 
-def _line(path: Path, error: BaseException | None) -> int | None:
-    """Return the line of a file that an error passed through, or one that it is the consequence of."""
-    line = None
-    while line is None and error is not None:
-        line = line_in(path, error.__traceback__)
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error, and what it is the consequence of."""
+    while error is not None:
+        yield error
         error = error.__cause__ or error.__context__
-    return line
+
+
+def _line(path: Path, error: BaseException) -> int | None:
+    """Return the line of a file that an error or one of its causes passed through."""
+    lines = (line_in(path, cause.__traceback__) for cause in _causes(error))
+    return next(filter(None, lines), None)
 
 
 def _remedy(migration: Migration, error: asyncpg.PostgresError) -> str | None:
@@ -107,17 +115,9 @@ def _remedy(migration: Migration, error: asyncpg.PostgresError) -> str | None:
         return "SET TRANSACTION comes before every other statement of up, or in a transaction of its own making."
     if error.sqlstate == "25001" and not migration.transactional:
         return "Several statements in one string are one transaction. Send each with a conn.execute of its own."
-    if error.sqlstate == "08P01" and "\0" in _query(error):
+    if error.sqlstate == "08P01" and "\0" in query_of(error):
         return "Its text holds a NUL character, which PostgreSQL takes for its end. Take it out."
     return _REMEDIES.get(error.sqlstate or "")
-
-
-def _server_words(error: BaseException) -> BaseException:
-    """Return what PostgreSQL said when it ended the connection, where asyncpg's complaint hides it."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, asyncpg.PostgresError):
-        cause = cause.__context__
-    return cause or error
 
 
 def up_failed(migration: Migration, error: BaseException, left: Iterable[str] = ()) -> MigrationError:
@@ -128,91 +128,56 @@ def up_failed(migration: Migration, error: BaseException, left: Iterable[str] = 
         error: what it raised.
         left: the invalid indexes that it left behind.
     """
-    failed = _up_failed(migration, error, left)
+    outcome = _outcome(migration, left)
+    if isinstance(error, asyncpg.PostgresError):
+        failed = _sql_failed(migration, error, outcome)
+    else:
+        text = f"up raised {describe(error)}\n{outcome}"
+        failed = MigrationCodeError(text, file=migration.path, line=_line(migration.path, error))
     failed.undone = migration.transactional
     return failed
 
 
-def _up_failed(migration: Migration, error: BaseException, left: Iterable[str]) -> MigrationError:
-    line = _line(migration.path, error)
-    outcome = _outcome(migration, left)
-    if not isinstance(error, asyncpg.PostgresError):
-        return MigrationCodeError(f"up raised {describe(error)}\n{outcome}", file=migration.path, line=line)
+def _sql_failed(migration: Migration, error: asyncpg.PostgresError, outcome: str) -> MigrationError:
+    labeled = {
+        "Detail": error.detail,
+        "Hint": error.hint,
+        "Context": public_sql(error.context or ""),
+        "SQL": shown_sql(error),
+        "SQLSTATE": error.sqlstate,
+    }
     text = [
-        public_message(_message(error), _query(error)),
-        *_labelled("Detail", error.detail),
-        *_labelled("Hint", error.hint),
-        *_labelled("Context", public_sql(error.context or "")),
-        *_labelled("SQL", _sql(error)),
-        f"    SQLSTATE: {error.sqlstate}",
+        public_message(str(error.args[0]), query_of(error)),
+        *(f"    {label}: {text}".replace("\n", "\n        ") for label, text in labeled.items() if text),
         outcome,
         *filter(None, [_remedy(migration, error)]),
     ]
     return MigrationSqlError(
         "\n".join(text),
         file=migration.path,
-        line=line,
+        line=_line(migration.path, error),
         sqlstate=error.sqlstate or "",
         detail=error.detail,
         hint=error.hint,
     )
 
 
-def _message(error: asyncpg.PostgresError) -> str:
-    return str(error.args[0])
-
-
-def _labelled(label: str, text: str | None) -> list[str]:
-    if not text:
-        return []
-    return [f"    {label}: " + text.replace("\n", "\n        ")]
-
-
-def _sql(error: asyncpg.PostgresError) -> str:
-    """Return the part of the statement that PostgreSQL points at, or the beginning of the statement."""
-    query = _query(error)
-    shown = public_sql(query)
-    if not error.position:
-        return _shortened(shown)
-    before = query[: int(error.position) - 1]
-    number = before.count("\n")
-    line = _shortened([*shown.split("\n"), *"…" * number][number])
-    return f"{line}  (line {number + 1} of the statement)" if "\n" in query.strip() else line
-
-
-def _described(error: BaseException) -> str:
-    return public_message(describe(error), getattr(error, "query", None) or "")
-
-
-def _query(error: asyncpg.PostgresError) -> str:
-    return getattr(error, "query", None) or ""  # asyncpg sets it, its type stubs do not know it
-
-
-def _shortened(sql: str) -> str:
-    sql = " ".join(sql.split())
-    return sql if len(sql) <= _SHOWN_SQL else f"{sql[:_SHOWN_SQL]} …"
-
-
 def _outcome(migration: Migration, left: Iterable[str] = ()) -> str:
     if migration.transactional:
         return _UNDONE
     text = "It runs outside a transaction: what it did before this is kept, and it is not recorded."
-    return "\n".join([text, *_drop(left)])
+    drops = _drops(left)
+    remedy = "\nIt left an index behind that PostgreSQL marks as invalid. Remove it before the next start:"
+    return text + (remedy + drops if drops else "")
 
 
-def _drop(indexes: Iterable[str]) -> list[str]:
-    indexes = list(indexes)
-    if not indexes:
-        return []
-    return [
-        "It left an index behind that PostgreSQL marks as invalid. Remove it before the next start:",
-        *(f"    DROP INDEX CONCURRENTLY {index};" for index in indexes),
-    ]
+def _drops(indexes: Iterable[str]) -> str:
+    return "".join(f"\n    DROP INDEX CONCURRENTLY {index};" for index in indexes)
 
 
 def transaction_ended(migration: Migration, error: BaseException | None = None) -> TransactionEndedError:
     """Return the error for an ``up`` that committed or rolled back the runner's transaction, and failed perhaps."""
-    failed = f"Then it raised {_described(error)}\n" if error is not None else ""
+    failed = f"Then it raised {described(error)}\n" if error is not None else ""
     return TransactionEndedError(
         f"up ended the transaction that it runs in.\n{failed}"
         "What it committed is kept, and it is not recorded: make the file safe to run again, and take the COMMIT or"
@@ -254,7 +219,7 @@ def transaction_left_open(migration: Migration) -> TransactionEndedError:
 
 def error_swallowed(migration: Migration, cause: BaseException | None) -> SwallowedErrorError:
     """Return the error for an ``up`` that went on after a SQL error had aborted its transaction."""
-    what = f"The first error was {_described(cause)}\n" if cause is not None else ""
+    what = f"The first error was {described(cause)}\n" if cause is not None else ""
     return SwallowedErrorError(
         "a statement failed, and up went on as if it had not.\n"
         f"{what}"
@@ -267,41 +232,20 @@ def error_swallowed(migration: Migration, cause: BaseException | None) -> Swallo
 
 def indexes_left(migration: Migration, indexes: Iterable[str]) -> InvalidIndexError:
     """Return the error for a migration that ended well and left invalid indexes."""
-    return InvalidIndexError(
-        "\n".join(["up left an invalid index.", _outcome(migration, indexes)]), file=migration.path
-    )
+    return InvalidIndexError(f"up left an invalid index.\n{_outcome(migration, indexes)}", file=migration.path)
 
 
 def indexes_passed_over(migration: Migration, indexes: Iterable[str]) -> InvalidIndexError:
     """Return the error for a migration that took an invalid index for the one that it was to make."""
-    drops = "".join(f"\n    DROP INDEX CONCURRENTLY {index};" for index in indexes)
     return InvalidIndexError(
         "an earlier CREATE INDEX CONCURRENTLY failed, and IF NOT EXISTS passes over what it left.\n"
         "PostgreSQL reads no invalid index, though it may still keep it up to date. The migration is not recorded."
-        f" Remove the index, then start again:{drops}",
+        f" Remove the index, then start again:{_drops(indexes)}",
         file=migration.path,
     )
 
 
-def database_failed(error: BaseException, *, lost: bool) -> MigrationError:
-    """Return the error for what asyncpg raised outside a migration, on a connection that is lost by it or is not."""
-    return connection_lost(error) if lost else history_failed(error)
-
-
 def history_failed(error: BaseException, path: Path | None = None) -> HistoryError:
     """Return the error for a ``schema_migrations`` that cannot be created, read or written."""
-    remedy = ""
-    if isinstance(error, asyncpg.InsufficientPrivilegeError):
-        remedy = "\nGrant the role of DATABASE_URL the right to do so, or start once with the owner of the database."
-    elif isinstance(error, asyncpg.ReadOnlySQLTransactionError):
-        remedy = "\nThe server is read-only: a standby, perhaps. Let DATABASE_URL name the primary."
-    elif isinstance(error, asyncpg.UndefinedTableError):
-        remedy = "\nA migration that sets search_path for the session hides the table: use SET LOCAL search_path."
-    elif isinstance(error, asyncpg.UndefinedColumnError):
-        remedy = (
-            "\nAnother tool made it, or somebody changed it. Leave that tool its table, and give this backend a"
-            " database or a schema of its own."
-        )
-    elif isinstance(error, asyncpg.UniqueViolationError):
-        remedy = "\nThe runner records a migration itself: take the INSERT out of it."
+    remedy = _HISTORY_REMEDIES.get(getattr(error, "sqlstate", None) or "", "")
     return HistoryError(f"the table schema_migrations cannot be used: {str(error).splitlines()[0]}{remedy}", file=path)

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+from ..connection import Connection
 from ..errors import HistoryError
 from .files import version_order
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
-    from ..connection import Connection
 
 logger = logging.getLogger("src.db.migration_runner")
 

@@ -7,21 +7,16 @@ import contextlib
 import logging
 import random
 import time
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator
+from pathlib import Path
 
-from ..connection import CONNECTION_ERRORS
+import asyncpg
+
+from ..connection import CONNECTION_ERRORS, Connection
 from ..errors import DatabaseUnavailableError
 from . import failures as failure
 from .awaiting import settled
 from .session import Session, explained, hang_up, is_session, settings
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
-    import asyncpg
-
-    from ..connection import Connection
 
 logger = logging.getLogger("src.db.migration_runner")
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 
+from .files import describe
+
 _SECRET = re.compile(r"\b\w*passw(?:or)?d\b|\bconnection\b|://", re.IGNORECASE)
 _QUOTED = re.compile(r'"([^"]+)"')
+_LONGEST = 200
 
 
 def public_sql(sql: str) -> str:
@@ -21,3 +24,31 @@ def public_message(message: str, sql: str) -> str:
         return message
     hidden = sql[found.end() :]
     return _QUOTED.sub(lambda quoted: '"…"' if quoted[1] in hidden else quoted[0], message)
+
+
+def query_of(error: BaseException) -> str:
+    """Return the statement that an error is about, empty where there is none."""
+    return getattr(error, "query", None) or ""  # asyncpg sets it, its type stubs do not know it
+
+
+def described(error: BaseException) -> str:
+    """Return the type and the text of an error on one line."""
+    return public_message(describe(error), query_of(error))
+
+
+def shown_sql(error: BaseException) -> str:
+    """Return the line of its statement that PostgreSQL's error points at, or the beginning of the statement."""
+    query = query_of(error)
+    shown = public_sql(query)
+    position = getattr(error, "position", None)
+    if not position:
+        return _shortened(shown)
+    before = query[: int(position) - 1]
+    number = before.count("\n")
+    line = _shortened([*shown.split("\n"), *"…" * number][number])
+    return f"{line}  (line {number + 1} of the statement)" if "\n" in query.strip() else line
+
+
+def _shortened(sql: str) -> str:
+    sql = " ".join(sql.split())
+    return sql if len(sql) <= _LONGEST else f"{sql[:_LONGEST]} …"

@@ -5,22 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import asyncpg
 
+from ..connection import Connection
 from ..errors import DatabaseUnavailableError, MigrationCodeError, MigrationSqlError
 from . import failures as failure
 from .lock import blockers, jittered, keep_lock
 from .session import LOCK_TIMEOUT, Session, is_session, settings
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
-    from pathlib import Path
-
-    from ..connection import Connection
-
-    Apply = Callable[[Connection, str, Path], Awaitable[None]]
+Apply = Callable[[Connection, str, Path], Awaitable[None]]
 
 __all__ = ["LOCK_TIMEOUT", "with_retries"]
 

@@ -4,25 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from typing import TYPE_CHECKING, Any, TypeGuard, cast
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeGuard, cast
 
 import asyncpg
+from asyncpg.transaction import Transaction
 
-from ..connection import CONNECTION_ERRORS, connect, is_pooled
+from ..connection import CONNECTION_ERRORS, Connection, connect, is_pooled
 from . import failures as failure
 from .awaiting import settled
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-
-    from asyncpg.transaction import Transaction
-
-    from ..connection import Connection
-    from .statements import Statements
-
-    _Base = asyncpg.Connection[asyncpg.Record]
-else:
-    _Base = asyncpg.Connection
 
 APPLICATION = "plantops-migrations"
 RETURNING = ("execute", "executemany", "fetch", "fetchmany", "fetchrow", "fetchval")
@@ -63,7 +53,7 @@ def reset() -> str:
     return f"{_RESET} {settings()}"
 
 
-class Session(_Base):
+class Session(asyncpg.Connection):
     """A connection of a runner: asyncpg's own, which knows its address and whether a pooler is in front of the server.
 
     A migration is given it, and what the migration leaves behind in it can be undone.
@@ -73,8 +63,8 @@ class Session(_Base):
     pooled: bool
     holder: Session | None = None
     """The connection whose transaction holds the migration lock, where this one's session does not."""
-    sent: Statements | None = None
-    """What is told of each statement. To wait for asyncpg's own query logger takes 5 % longer."""
+    observer: Callable[[str, BaseException | None], None] | None = None
+    """What is told of each statement and of its error. To wait for asyncpg's own query logger takes 5 % longer."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -112,15 +102,16 @@ class Session(_Base):
             await self.execute(settings(local=True))
             self.server_pid = await self.fetchval("SELECT pg_backend_pid()")
 
-    async def restore(self, sent: Statements) -> None:
+    async def restore(self, *, settings_too: bool, names_too: bool) -> None:
         """Undo what a migration may have changed of the session.
 
         Arguments:
-            sent: what the migration sent. A round trip is 6 % of a small migration, so none is made for nothing.
+            settings_too: whether it may have changed settings and the like. A round trip is 6 % of a small migration.
+            names_too: whether it may have prepared statements in SQL.
         """
-        if sent.may_change_session:
+        if settings_too:
             await self.execute(f"CLOSE ALL; {_RESET}" if self.pooled else f"CLOSE ALL; {reset()}")
-        if sent.names_statements or self._has_prepared:
+        if names_too or self._has_prepared:
             # asyncpg forgets its own with those of the migration, and prepares them again.
             await self.execute("DEALLOCATE ALL")
             await self.reload_schema_state()
@@ -164,14 +155,14 @@ def _told(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]
             failed = error
             raise
         finally:
-            if self.sent is not None:
-                self.sent.note(sql, failed)
+            if self.observer is not None:
+                self.observer(sql, failed)
 
     return told
 
 
 for _name in RETURNING:
-    setattr(Session, _name, _told(getattr(_Base, _name)))
+    setattr(Session, _name, _told(getattr(asyncpg.Connection, _name)))
 
 
 def is_session(conn: Connection) -> TypeGuard[Session]:
@@ -218,7 +209,8 @@ async def explained(conn: Connection) -> AsyncIterator[None]:
     try:
         yield
     except CONNECTION_ERRORS as error:
-        raise failure.database_failed(error, lost=await is_lost(conn, error)) from error
+        raised = failure.connection_lost if await is_lost(conn, error) else failure.history_failed
+        raise raised(error) from error
 
 
 async def is_lost(conn: Connection, error: BaseException) -> bool:

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 import asyncpg
 import asyncpg.pool
 
+from ..connection import Connection
 from .lexer import begins_transaction, ends_transaction, statements_of
 from .session import is_session
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from ..connection import Connection
 
 # Most statements of most migrations. They leave the session and the transaction alone, unless they call a function.
 _PLAIN = re.compile(
@@ -49,13 +45,13 @@ class Statements:
 
     async def __aenter__(self) -> None:
         if is_session(self._conn):
-            self._conn.sent = self
+            self._conn.observer = self.note
         elif self._conn is not None:
             self._conn.add_query_logger(self._note)
 
     async def __aexit__(self, kind: object, error: object, traceback: object) -> None:
         if is_session(self._conn):
-            self._conn.sent = None
+            self._conn.observer = None
         elif self._conn is not None:
             # asyncpg tells of each statement when the event loop comes round, and of this after them.
             loop = asyncio.get_running_loop()

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import warnings
-from typing import TYPE_CHECKING, ClassVar
-
-if TYPE_CHECKING:
-    from pathlib import Path
-    from warnings import WarningMessage
+from pathlib import Path
+from typing import ClassVar
+from warnings import WarningMessage
 
 
 class Unawaited:

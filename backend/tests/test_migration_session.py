@@ -1,6 +1,6 @@
 """The runner behind a pooler, told so: what it does then, it does on a connection to the server itself as well.
 
-PgBouncer itself is in test_trouble.py, where it is installed.
+PgBouncer itself is in test_pgbouncer.py, where it is installed.
 """
 
 from __future__ import annotations
@@ -170,7 +170,12 @@ async def test_a_transaction_that_held_the_lock_and_has_ended(
 async def test_a_pooler_with_one_connection(
     database_url: str, write: Callable[[str, str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock, "POOL_TIMEOUT", 0)
-    write("001_x.py", "SELECT 1")
+    async def execute(conn: session.Session, sql: str) -> str:
+        return await asyncpg.Connection.execute(conn, "SELECT pg_sleep(60)" if sql == "SELECT 1" else sql)
+
+    monkeypatch.setattr(session.Session, "execute", execute)
+    monkeypatch.setattr(lock, "SINGLE_TIMEOUT", 0.1)
+    monkeypatch.setattr(lock, "BUSY_TIMEOUT", 0.1)
+    write("001_x.py", "SELECT 2")
     with pytest.raises(DatabaseUnavailableError, match="no second connection to the server"):
         await run_migrations(database_url, directory=tmp_path)

@@ -14,15 +14,14 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from src.db import program
 from src.db.errors import DatabaseUnavailableError
-from src.db.program import client
-from src.db.server import ServerError, binary
+from src.db.server import ServerError, binary, program
+from src.db.server.program import client
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-BACKEND = Path(program.__file__).parents[2]
+BACKEND = Path(program.__file__).parents[3]
 CERTIFICATE = Path(__file__).parents[2] / "tests/handbook/server.pem"
 # A program with TLS, as far as it is asked: it does not say that it has none.
 MODERN = "#!/bin/sh\necho 'psql (PostgreSQL) 99.1'\n"

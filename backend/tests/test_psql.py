@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from src.db.commands import psql
+from src.db.commands.prompt import on_database
+from src.db.commands.psql import psql
 
-BACKEND = Path(psql.__file__).parents[3]
+BACKEND = Path(__file__).parents[1]
 PRINTING = '#!/bin/sh\necho "$PGPASSWORD" "$@"\n'
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -79,10 +80,11 @@ def test_leaves_ctrl_c_to_psql(database_url: str) -> None:
 
 def test_a_psql_that_is_killed_counts_as_in_a_shell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     _fake(tmp_path, monkeypatch, "#!/bin/sh\nkill -KILL $$\n")
+    monkeypatch.setattr(sys, "argv", ["psql"])
     monkeypatch.setenv("DATABASE_URL", "postgresql://user@host/db")
     before = signal.getsignal(signal.SIGINT)
     try:
-        assert psql.main([]) == 137
+        assert on_database(psql) == 137
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -91,10 +93,11 @@ def test_keeps_the_password_out_of_the_arguments(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     _fake(tmp_path, monkeypatch, PRINTING)
+    monkeypatch.setattr(sys, "argv", ["psql", "-l"])
     monkeypatch.setenv("DATABASE_URL", "postgresql://user:pass%20word@host:5432/db?sslmode=require")
     before = signal.getsignal(signal.SIGINT)
     try:
-        assert psql.main(["-l"]) == 0
+        assert on_database(psql) == 0
     finally:
         signal.signal(signal.SIGINT, before)
     assert capfd.readouterr().out == "pass word --dbname postgresql://user@host:5432/db?sslmode=require -l\n"

@@ -6,27 +6,24 @@ import asyncio
 import contextlib
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import psutil
 import pytest
 
 from src.db import errors
-from src.db.connection import create_pool
 from src.db.migration_runner import MIGRATIONS_DIRECTORY, run_migrations
 from src.db.runner import lock, retries
 from src.db.runner.lock import LOCK_KEY
-from src.db.server import MARKER, Server, ServerError, development, throwaway
+from src.db.server import MARKER, ServerError, development, throwaway
 
 BACKEND = Path(__file__).resolve().parents[1]
 # A limit, in seconds, on what should end long before it.
@@ -628,118 +625,9 @@ async def database_in_service_with_half_of_006(place: Place) -> None:
     assert await place.ask("SELECT count(*) FROM care_plans") == 1
 
 
-# PgBouncer.
-
-
-@contextlib.contextmanager
-def pgbouncer(server: Server, mode: str, size: int) -> Iterator[str]:
-    """Start PgBouncer before a server and give the URL of the server's database through it."""
-    program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
-    if program is None:
-        pytest.skip("pgbouncer is not installed")
-    host = parse_qs(urlsplit(server.url()).query)["host"][0]
-    owner = Path(host).stat()
-    with tempfile.TemporaryDirectory() as name:
-        directory = Path(name)
-        directory.chmod(0o755)
-        (directory / "s").mkdir()
-        # It refuses to run as root, and the server's socket is its owner's alone.
-        os.chown(directory / "s", owner.st_uid, owner.st_gid)
-        settings = directory / "pgbouncer.ini"
-        settings.write_text(
-            f"[databases]\n* = host={host} user=plantops\n[pgbouncer]\nauth_type = any\npool_mode = {mode}\n"
-            f"default_pool_size = {size}\nlisten_port = 6432\nunix_socket_dir = {directory}/s\n"
-        )
-        with subprocess.Popen(
-            [program, "--quiet", str(settings)],
-            user=owner.st_uid,
-            env={**os.environ, **server.environment},
-            stderr=subprocess.DEVNULL,
-        ) as process:
-            try:
-                deadline = time.monotonic() + PATIENCE
-                while not (directory / "s" / ".s.PGSQL.6432").exists() and time.monotonic() < deadline:
-                    time.sleep(0.02)
-                yield f"postgresql://plantops@/plantops?host={directory}/s&port=6432"
-            finally:
-                process.terminate()
-
-
-RUN = """
-import asyncio, sys
-from src.db.migration_runner import run_migrations
-print(*asyncio.run(run_migrations(sys.argv[1], directory=sys.argv[2])))
-"""
-
-
-async def _through_pgbouncer(place: Place, mode: str) -> None:
-    place.write("001_audit.py", "CREATE TABLE audit (version text)")
-    for number in range(2, 10):
-        row = """
-            async def up(conn):
-                await conn.execute("INSERT INTO audit VALUES ($1)", "NNN")
-                await conn.execute("SET work_mem = '64kB'; SELECT pg_sleep(0.02)")
-        """
-        place.write(f"{number:03d}_row.py", row.replace("NNN", f"{number:03d}"))
-    place.write(
-        "010_index.py",
-        """
-        transactional = False
-
-        async def up(conn):
-            await conn.execute("INSERT INTO audit VALUES ('010'); SELECT pg_sleep(0.1)")
-            await conn.execute("CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_audit ON audit (version)")
-        """,
-    )
-    versions = [f"{number:03d}" for number in range(1, 11)]
-    with throwaway() as server, pgbouncer(server, mode, 20 if mode == "session" else 5) as url:
-        processes = [
-            await asyncio.create_subprocess_exec(
-                *(sys.executable, "-c", RUN, url, str(place.directory)),
-                cwd=BACKEND,
-                env={**os.environ, **server.environment},
-                stdout=subprocess.PIPE,
-            )
-            for _ in range(6)
-        ]
-        outputs = await asyncio.wait_for(asyncio.gather(*(process.communicate() for process in processes)), PATIENCE)
-        assert [process.returncode for process in processes] == [0] * 6
-        assert sorted(version for output, _ in outputs for version in output.decode().split()) == versions
-        conn = await asyncpg.connect(server.url())
-        rows = await conn.fetch("SELECT version FROM audit ORDER BY 1")
-        assert [row["version"] for row in rows] == versions[1:]
-        assert await conn.fetchval("SELECT indisvalid FROM pg_index WHERE indexrelid = 'idx_audit'::regclass")
-        # Nothing of the runner's is left in the sessions that the pooler gives to others.
-        other = await asyncpg.connect(url, statement_cache_size=0)
-        async with other.transaction():
-            shown = await other.fetchrow("SELECT current_setting('lock_timeout'), current_setting('work_mem')")
-        assert tuple(shown or ()) == ("0", "4MB")
-        assert await conn.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
-        await other.close()
-        async with await create_pool(url, min_size=2) as pool:
-            answers = await asyncio.gather(*(pool.fetchval("SELECT count(*) FROM audit") for _ in range(20)))
-        assert answers == [9] * 20
-        await conn.close()
-
-
-@case
-async def pgbouncer_in_session_mode(place: Place) -> None:
-    await _through_pgbouncer(place, "session")
-
-
-@case
-async def pgbouncer_in_transaction_mode(place: Place) -> None:
-    await _through_pgbouncer(place, "transaction")
-
-
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(
-            name, marks=[pytest.mark.slow] if name.startswith(("pgbouncer_in_session", "server_killed")) else []
-        )
-        for name in CASES
-    ],
+    [pytest.param(name, marks=[pytest.mark.slow] if name.startswith("server_killed") else []) for name in CASES],
 )
 async def test_trouble(
     name: str,

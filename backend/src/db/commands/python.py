@@ -17,12 +17,12 @@ from typing import Any
 
 import asyncpg
 
-from src.config import TOP, Settings, SettingsError
+from src.config import TOP
+from src.db.commands.prompt import on_database
 from src.db.connection import connect
 from src.db.errors import DatabaseUnavailableError
-from src.db.program import environment
-from src.db.server import ServerError, database_server
-from src.db.url import address
+from src.db.server import ServerError
+from src.db.server.program import environment
 
 CONNECTION = "conn"
 GREETING = "Python {}. `conn` is a connection to {}; `await` works here. exit() leaves."
@@ -104,34 +104,21 @@ def _symbol(source: str) -> str:
     return "exec"
 
 
-def main() -> int:
-    """Run Python on DATABASE_URL or the development server, which runs as long as it does; return the exit status.
-
-    What comes from a file or a pipe is run as one script.
-    """
-    try:
-        settings = Settings.from_environment()
-        with database_server(settings.database_url, settings.data) as database_url, asyncio.Runner() as runner:
-            with contextlib.suppress(ImportError):
-                import readline  # noqa: F401, PLC0415 - edits lines, once it is there
-            os.environ.update(runner.run(environment(database_url())))
-            os.chdir(TOP)
-            console = Console(database_url, runner)
-            console.connect()
-            if sys.stdin.isatty():
-                greeting = GREETING.format(sys.version.partition(" ")[0], _named(settings))
-                console.interact(greeting, exitmsg="")
-            else:
-                console.runsource(sys.stdin.read(), "<input>", "exec")
-    except (SettingsError, ServerError, DatabaseUnavailableError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
+def python(database_url: Callable[[], str], named: str) -> int:
+    """Run Python at the top of the checkout; what comes from a file or a pipe is run as one script."""
+    with asyncio.Runner() as runner:
+        with contextlib.suppress(ImportError):
+            import readline  # noqa: F401, PLC0415 - edits lines, once it is there
+        os.environ.update(runner.run(environment(database_url())))
+        os.chdir(TOP)
+        console = Console(database_url, runner)
+        console.connect()
+        if sys.stdin.isatty():
+            console.interact(GREETING.format(sys.version.partition(" ")[0], named), exitmsg="")
+        else:
+            console.runsource(sys.stdin.read(), "<input>", "exec")
     return 0
 
 
-def _named(settings: Settings) -> str:
-    return address(settings.database_url) if settings.database_url else "the development database"
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(on_database(python))

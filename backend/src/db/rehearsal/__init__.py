@@ -6,9 +6,9 @@ A migration that runs outside a transaction runs on a throw-away copy of the sch
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
-from typing import TYPE_CHECKING
 
 from ..commands.interruption import run_until_signalled
 from .color import colored, is_wanted
@@ -16,9 +16,6 @@ from .condition import condition
 from .execution import rehearse
 from .report import as_json
 from .text import lines_of
-
-if TYPE_CHECKING:
-    import argparse
 
 DONE, FAILED = 0, 1
 

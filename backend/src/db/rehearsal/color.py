@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, TextIO
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from collections.abc import Mapping
+from typing import TextIO
 
 _BOLD, _DIM, _RED, _YELLOW, _GREEN = 1, 2, 31, 33, 32
 

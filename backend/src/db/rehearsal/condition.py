@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import argparse
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 from .lock import MODES, is_at_least
 from .relation import TRUNCATED
+from .report import MigrationReport
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from typing import TypeAlias
-
-    from .report import MigrationReport
-
-    Condition: TypeAlias = Callable[[MigrationReport], Iterator[str]]
+Condition: TypeAlias = Callable[[MigrationReport], Iterator[str]]
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s|min)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0}

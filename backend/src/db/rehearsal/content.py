@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import asyncpg
 
-from ..connection import connect
-
-if TYPE_CHECKING:
-    from ..connection import Connection
+from ..connection import Connection, connect
 
 # What each new session of this database and role begins with: ALTER DATABASE, ALTER ROLE, and the server's files. What
 # names things that the copy does not have is left out. pg_settings does not list parameters that nobody defines, such

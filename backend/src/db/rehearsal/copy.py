@@ -5,18 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import AsyncIterator
+from typing import NamedTuple
 
-from ..program import client
+import asyncpg
+
 from ..runner.session import LOCK_TIMEOUT
 from ..server import USER, ServerError, binary, throwaway
+from ..server.program import client
 from ..url import for_libpq
 from .content import fill
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    import asyncpg
 
 _ROLES = """
     SELECT coalesce(string_agg(format('CREATE ROLE %I SUPERUSER;', rolname), ' '), '') FROM pg_roles

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from pathlib import Path
 
 from ..commands.command_line import Refusal
 from ..connection import CONNECTION_ERRORS, is_pooled
@@ -17,15 +18,8 @@ from . import squawk
 from .copy import CopyError, schema_copy
 from .guard import GuardedConnection
 from .replay import replay
-from .report import Rehearsal
-from .transaction import run_on_database
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from .report import MigrationReport
-    from .transaction import Files
+from .report import MigrationReport, Rehearsal
+from .transaction import Files, run_on_database
 
 # What PostgreSQL refuses in a transaction that has done something before: to use an enum's value that is not committed,
 # and SET TRANSACTION. Each migration has a transaction of its own at a start.

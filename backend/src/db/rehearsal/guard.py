@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import asyncpg
 
+from ..connection import Connection
 from ..runner.lexer import ends_transaction, statements_of
 from ..runner.session import RETURNING, sql_of
 from .interception import InterceptingConnection
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-
-    from ..connection import Connection
 
 # The cursor shows in pg_cursors alone, and a table would show to a migration that lists tables. Its query is evaluated
 # when it is kept: in a COMMIT, and after the deferred constraints.

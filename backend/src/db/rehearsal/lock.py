@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from ..connection import Connection
-    from .relation import Relation
+from ..connection import Connection
+from .relation import Relation
 
 MODES = (
     "ACCESS SHARE",

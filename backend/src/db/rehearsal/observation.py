@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+import asyncpg
+
+from ..connection import Connection
 from .lock import Held, held
 from .relation import Relations, relations_of, rewrites_between, rows_between, scans_between
+from .report import MigrationReport
 from .schema import Schema, changes_between, schema_of
 from .watch import OWN
-
-if TYPE_CHECKING:
-    import asyncpg
-
-    from ..connection import Connection
-    from .report import MigrationReport
 
 # asyncpg asks for types that it does not know yet, with a query that has the first of these in it, and puts the
 # just-in-time compiler off meanwhile.

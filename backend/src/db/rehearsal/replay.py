@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
+from ..connection import Connection
 from ..errors import MigrationError
 from ..runner.application import apply
-from ..runner.files import loaded
+from ..runner.files import Migration, loaded
 from ..runner.history import ensure_migrations_table, mark_migration_applied
 from ..runner.session import reset, settings
 from .lock import locks_of
 from .observation import Recorder, fill_in, state_of
 from .report import MigrationReport
-from .transaction import goes_on
+from .transaction import Files, goes_on
 from .watch import WatchedConnection, watched
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ..connection import Connection
-    from ..runner.files import Migration
-    from .transaction import Files
 
 
 async def replay(url: str, applied: Sequence[str], waiting: Files) -> list[MigrationReport]:

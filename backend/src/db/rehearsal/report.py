@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-from .relation import REBUILT, REWRITTEN
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from ..errors import MigrationError
-    from .lock import Lock
-    from .relation import Rewrite, RowsChanged, Scan
-    from .schema import Change
-    from .squawk import Finding
+from ..errors import MigrationError
+from .lock import Lock
+from .relation import REBUILT, REWRITTEN, Rewrite, RowsChanged, Scan
+from .schema import Change
+from .squawk import Finding
 
 SCHEMA_VERSION = 1
 """The version of the JSON object; it changes when a member goes or means something else, not when one is added."""

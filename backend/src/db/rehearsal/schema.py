@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    import asyncpg
+import asyncpg
 
-    from ..connection import Connection
+from ..connection import Connection
 
 Schema = dict[tuple[str, str], str]
 """The definition of each object, by its kind and name."""

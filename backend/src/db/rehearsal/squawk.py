@@ -6,11 +6,9 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from typing import NamedTuple
 
 # The runner sets lock_timeout itself, for every migration; a statement may take its time.
 _NOT_NEEDED = ("require-lock-timeout", "require-statement-timeout")

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
 
-from .schema import CHANGED
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from .lock import Lock
-    from .relation import RowsChanged, Scan
-    from .report import MigrationReport, Rehearsal
-    from .schema import Change
-    from .squawk import Finding
+from .lock import Lock
+from .relation import RowsChanged, Scan
+from .report import MigrationReport, Rehearsal
+from .schema import CHANGED, Change
+from .squawk import Finding
 
 WIDTH = 72
 _LABEL = 12

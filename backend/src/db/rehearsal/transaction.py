@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from pathlib import Path
 
 import asyncpg
 
+from ..connection import Connection
 from ..errors import MigrationError
 from ..runner import failures as failure
 from ..runner.application import apply
-from ..runner.files import line_in, loaded
+from ..runner.files import Migration, line_in, loaded
 from ..runner.history import ensure_migrations_table
 from ..runner.session import reset
-from .guard import begin_again, check_constraints, is_guarded, rolled_back
+from .guard import GuardedConnection, begin_again, check_constraints, is_guarded, rolled_back
 from .lock import locks_of
-from .observation import Recorder, fill_in, state_of
+from .observation import Recorder, State, fill_in, state_of
 from .report import MigrationReport
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from ..connection import Connection
-    from ..runner.files import Migration
-    from .guard import GuardedConnection
-    from .observation import State
-
-    Files = Sequence[tuple[str, Path]]
+Files = Sequence[tuple[str, Path]]
 
 _REFUSED = "The rehearsal made that COMMIT or ROLLBACK fail: nothing of it is kept."
 
@@ -73,8 +65,9 @@ def _observed(
     async def up(_: Connection) -> None:
         before = await state_of(conn, in_transaction=True)
         await _run_up(conn, migration, report)
-        # The runner says what is wrong with a transaction that does not go on.
-        await (_observe(conn, report, before, holders) if await goes_on(conn, guarded=True) else asyncio.sleep(0))
+        if await goes_on(conn, guarded=True):
+            await _observe(conn, report, before, holders)
+        # Otherwise the runner says what is wrong with its transaction.
 
     return migration._replace(up=up)
 

@@ -13,20 +13,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import asyncpg
 
-from ..connection import connect
+from ..connection import Connection, connect
 from ..runner.lexer import controls_transaction, statements_of
 from ..runner.session import RETURNING, sql_of
 from .interception import InterceptingConnection
 from .lock import Held, held
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
-
-    from ..connection import Connection
 
 APPLICATION = "plantops-rehearsal-observer"
 OWN = "/* plantops-rehearsal */"

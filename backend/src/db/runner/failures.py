@@ -10,6 +10,7 @@ import asyncpg
 
 from ..errors import (
     ConnectionLostError,
+    DatabaseUnavailableError,
     HistoryError,
     InvalidIndexError,
     LockTimeoutError,
@@ -50,8 +51,15 @@ _HISTORY_REMEDIES = {
 }
 
 
-def connection_lost(error: BaseException, path: Path | None = None) -> ConnectionLostError:
-    """Return the error for a connection that broke."""
+def connection_lost(error: BaseException, path: Path | None = None) -> MigrationError:
+    """Return the error for a connection that broke, or that a pooler took away."""
+    if "query_wait_timeout" in str(error):
+        return DatabaseUnavailableError(
+            "the pooler had no connection to the server for this runner within its query_wait_timeout.\n"
+            "The runner that migrates takes two, and each that waits takes one now and then. Raise the pooler's"
+            " pool_size to the number of runners plus one, or let DATABASE_URL name the server itself.",
+            file=path,
+        )
     # asyncpg's complaint may hide what PostgreSQL said when it ended the connection.
     told = next((cause for cause in _causes(error) if isinstance(cause, asyncpg.PostgresError)), error)
     return ConnectionLostError(

@@ -16,7 +16,7 @@ from ..connection import CONNECTION_ERRORS, Connection
 from ..errors import DatabaseUnavailableError
 from . import failures as failure
 from .awaiting import settled
-from .session import Session, explained, hang_up, is_session, settings
+from .session import APPLICATION, Session, explained, hang_up, is_session, settings
 
 logger = logging.getLogger("src.db.migration_runner")
 
@@ -27,8 +27,8 @@ LOCK_KEY = -2063468769315660750
 # Seconds between two tries to get the lock: the pause doubles from the first to the last.
 FIRST_PAUSE = 0.025
 LAST_PAUSE = 2.0
-# Seconds in which a pooler has to give a second connection.
-POOL_TIMEOUT = 5.0
+# Seconds in which a pooler has to give a second connection: one that has a single connection in all, and a busy one.
+SINGLE_TIMEOUT, BUSY_TIMEOUT = 1.0, 30.0
 # Seconds of waiting after which the log says what is waited for, and after which it says so again.
 REPORT_AFTER = 1.0
 REPORT_EVERY = 30.0
@@ -49,6 +49,17 @@ _HOLDERS = f"""
             AND (classid::bigint << 32) | objid::bigint = {LOCK_KEY}
     )
 """  # noqa: S608 - only constants of this module are put in
+# What a runner that was killed was doing: behind a pooler its statement can outlive its lock.
+_LEFT = f"""
+    SELECT {_SESSION} FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name = '{APPLICATION}' AND state = 'active'
+"""  # noqa: S608 - only constants of this module are put in
+# Whether the pooler has other connections to this database.
+_OTHERS = """
+    SELECT FROM pg_stat_activity
+    WHERE datname = current_database() AND usename = session_user AND pid <> pg_backend_pid()
+        AND client_addr IS NOT DISTINCT FROM inet_client_addr()
+"""
 _TRY = "SELECT pg_try_advisory_lock($1)"
 _HELD = f"""
     SELECT FROM pg_locks
@@ -93,7 +104,8 @@ async def _held_by_session(conn: Connection) -> AsyncIterator[None]:
     queue = Queue()
     await conn.execute(settings())
     while not await conn.fetchval(_TRY, LOCK_KEY):
-        await queue.wait(conn)
+        await queue.report(conn)
+        await queue.pause()
     try:
         yield
     finally:
@@ -111,9 +123,10 @@ async def _held_by_transaction(conn: Session) -> AsyncIterator[Session]:
         async with conn.another("plantops-migrations-lock") as holder, explained(holder), _while_it_lasts(holder):
             await holder.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
             if await holder.fetchval("SELECT pg_try_advisory_xact_lock($1)", LOCK_KEY):
+                await _outlast_killed_runners(holder, queue)
                 async with conn.another() as working, explained(working):
                     working.holder = holder
-                    await _refuse_single_connection(working)
+                    await _refuse_single_connection(working, holder)
                     yield working
                 return
             await queue.report(holder)
@@ -132,17 +145,34 @@ async def _while_it_lasts(holder: Session) -> AsyncIterator[None]:
             await transaction.commit()
 
 
-async def _refuse_single_connection(conn: Session) -> None:
-    """Refuse to work where the pooler has one connection in all, which the lock has."""
-    try:
-        async with asyncio.timeout(POOL_TIMEOUT):
-            await conn.execute("SELECT 1")
-    except TimeoutError as error:
+async def _outlast_killed_runners(holder: Session, queue: Queue) -> None:
+    """Wait until no statement of another runner is at work."""
+    while left := _sessions(await _fetch_anew(holder, _LEFT)):
+        queue.tell(f"the statement of a runner that has gone, {left}")
+        await queue.pause()
+
+
+async def _refuse_single_connection(conn: Session, holder: Session) -> None:
+    """Refuse to work where the pooler has no connection to the server but the one that has the lock."""
+    answer = asyncio.create_task(conn.execute("SELECT 1"))
+    await asyncio.wait([answer], timeout=SINGLE_TIMEOUT)
+    if not answer.done() and await _fetch_anew(holder, _OTHERS):
+        await asyncio.wait([answer], timeout=BUSY_TIMEOUT)
+    if not answer.done():
+        conn.terminate()
+        await asyncio.gather(answer, return_exceptions=True)
         raise DatabaseUnavailableError(
-            f"the pooler has no second connection to the server for this runner, not within {POOL_TIMEOUT:g} s.\n"
+            "the pooler has no second connection to the server for this runner.\n"
             "One holds the migration lock, and another does the work. Raise the pooler's pool_size to 2 at least, or"
             " let DATABASE_URL name the server itself."
-        ) from error
+        )
+    answer.result()
+
+
+async def _fetch_anew(holder: Session, question: str) -> list[asyncpg.Record]:
+    """Ask for sessions in a transaction, within which PostgreSQL shows the same ones again otherwise."""
+    await holder.execute("SELECT pg_stat_clear_snapshot()")
+    return await holder.fetch(question)
 
 
 async def keep_lock(conn: Session, path: Path) -> None:
@@ -177,22 +207,18 @@ class Queue:
         self._pause = FIRST_PAUSE
         self._report_at = time.monotonic() + REPORT_AFTER
 
-    async def wait(self, conn: Connection) -> None:
-        """Wait until it is time to ask for the lock again.
-
-        Arguments:
-            conn: a connection outside a transaction, to see who has the lock.
-        """
-        await self.report(conn)
-        await self.pause()
-
     async def report(self, conn: Connection) -> None:
         """Log who has the lock, if the wait is long."""
         if time.monotonic() >= self._report_at:
-            self._report_at += REPORT_EVERY
             async with conn.transaction():
                 holders = _sessions(await conn.fetch(_HOLDERS))
-            logger.warning("waiting for the migration lock, held by %s", holders or "a session that has just ended")
+            self.tell(f"the migration lock, held by {holders or 'a session that has just ended'}")
+
+    def tell(self, what: str) -> None:
+        """Log what is waited for, if the wait is long."""
+        if time.monotonic() >= self._report_at:
+            self._report_at += REPORT_EVERY
+            logger.warning("waiting for %s", what)
 
     async def pause(self) -> None:
         """Sleep for longer each time."""

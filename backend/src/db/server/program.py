@@ -15,9 +15,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import url
-from .connection import is_encrypted
-from .server import ServerError, binary
+from .. import url
+from ..connection import is_encrypted
+from .installation import binary
+from .problem import ServerError
 
 # Where packages of PostgreSQL put their programs, the newest last.
 _PLACES = ("usr/lib/postgresql/*/bin", "usr/pgsql-*/bin", "opt/homebrew/opt/libpq/bin", "usr/local/opt/libpq/bin")

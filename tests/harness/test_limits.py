@@ -39,6 +39,15 @@ ENDLESS = {
 }
 
 
+# How the block says that it runs.
+STARTED = {
+    "python": "open('started', 'w').close()",
+    "awaits": "open('started', 'w').close()",
+    "session": ">>> open('started', 'w').close()",
+    "console": "$ touch started",
+}
+
+
 @pytest.fixture
 def project(tmp_path: Path, postgres: Postgres) -> Project:
     assert postgres.run
@@ -60,16 +69,16 @@ def test_a_block_that_does_not_end_fails(project: Project) -> None:
 @pytest.mark.parametrize("kind", ["python", "console", "awaits", "session"])
 def test_a_run_that_is_interrupted_ends_in_order(kind: str, project: Project) -> None:
     project.write("a.md", "```python\nimport pathlib\n```\n")
-    project.write("b.md", ENDLESS[kind])
+    fence, rest = ENDLESS[kind].split("\n", 1)
+    project.write("b.md", f"{fence}\n{STARTED[kind]}\n{rest}")
     with project.start("-v", "docs") as process:
         pages = project.directory / "scratch" / "pages"
         end = time.monotonic() + 120
-        while not list(pages.glob("b-*/backend/src/db")):
+        while not list(pages.glob("b-*/started")):
             if time.monotonic() > end:
                 process.kill()
                 pytest.fail(process.communicate()[0])
             time.sleep(0.05)
-        time.sleep(0.5)
         process.send_signal(signal.SIGINT)
         output = process.communicate(timeout=30)[0]
     assert process.returncode == pytest.ExitCode.INTERRUPTED, output

@@ -16,6 +16,7 @@ from markdown.extensions.toc import slugify
 from handbook.page import read, text_of
 from handbook.rendering import Renderer
 from handbook.session import pages_of
+from prose.table import tables
 
 ROOT = Path(__file__).resolve().parents[2]
 BESIDE = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
@@ -146,6 +147,8 @@ def sections(page: str, text: str, renderer: Renderer) -> list[Section]:
         for block in (block for block in blocks if section.line <= block.line < end):
             shown = (block.fence.title or "", block.text, block.output.text if block.output else "")
             section.shown += plain(" ".join(shown)) + "\n"
+        # What is compared is no less evidence than what a block shows.
+        section.shown += "".join(f"{' | '.join(row)}\n" for table in tables(section.source, 1) for row in table.rows)
     return found
 
 

@@ -5,8 +5,6 @@ The lists of names come from the code, so that a new name without a page fails h
 
 from __future__ import annotations
 
-import contextlib
-import io
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -17,36 +15,18 @@ from handbook.page import read, text_of
 from handbook.postgres import OWN_SERVER
 from handbook.rendering import Renderer
 from handbook.session import pages_of
+from prose.code import commands, makes, options, targets
 from prose.shown import Shown, shown
 from src.db import errors, migration_runner
-from src.db.commands.command_line import main
 
 ROOT = Path(__file__).resolve().parents[2]
-MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 # Any value that is read from the environment by its name; PATH is the system's, PYTHONPATH is Python's.
 VARIABLE = re.compile(r"""(?:environ(?:\.get\(|\[)|getenv\()["'](?!(?:PYTHON)?PATH\b)(\w+)["']""")
 
 
-def usage(*command: str) -> str:
-    """What `python -m src.db` says of itself, or of one of its commands."""
-    text = io.StringIO()
-    with contextlib.redirect_stdout(text), pytest.raises(SystemExit):
-        main([*command, "--help"])
-    return text.getvalue()
-
-
-def commands() -> list[str]:
-    return re.findall(r"(?m)^ {4}([a-z]+)  ", usage())
-
-
-def targets() -> list[str]:
-    return re.findall(r"(?m)^([a-z-]+):.*? ## ", MAKEFILE)
-
-
 def uses(command: str) -> str:
     """A pattern for the command lines of a command, typed as such or by way of its make target."""
-    passed_on = re.findall(rf"(?m)^([a-z-]+):.*\n\t\$\(MIGRATIONS\) {command} ", MAKEFILE)
-    return rf"(?:src\.db {command}|make (?:{'|'.join(passed_on)}))(?![\w-])[^\n|;&]*"
+    return rf"(?:src\.db {command}|make {makes(command)})(?![\w-])[^\n|;&]*"
 
 
 def functions_without_a_page(blocks: Shown) -> list[str]:
@@ -64,13 +44,9 @@ def commands_without_a_page(blocks: Shown) -> list[str]:
 
 def options_without_a_page(blocks: Shown) -> list[str]:
     """The options that no command line has; one that several commands share needs one of them."""
-    commands_with: dict[str, list[str]] = {}
-    for command in commands():
-        for option in re.findall(r"(?m)^  (?:-\w, )?(--[a-z-]+)", usage(command)):
-            commands_with.setdefault(option, []).append(command)
     return [
         f"{option} of {', '.join(names)}"
-        for option, names in commands_with.items()
+        for option, names in options(values=False).items()
         if not any(re.search(rf"{uses(name)}{option}(?![\w-])", blocks.typed) for name in names)
     ]
 
@@ -122,12 +98,6 @@ def handbook(renderer: Renderer) -> Shown:
 def test_every_name_stands_on_a_page_in_a_block_that_runs(kind: str, handbook: Shown) -> None:
     missing = WITHOUT_A_PAGE[kind](handbook)
     assert missing == [], f"no block that runs shows these {kind}: {', '.join(missing)}"
-
-
-def test_the_reference_lists_the_make_targets() -> None:
-    rows = re.findall(r"(?m)^\| (`[^|]+`) \|", text_of(ROOT / "docs" / "reference" / "make.md"))
-    listed = [name for row in rows for name in re.findall(r"`([a-z-]+)`", row)]
-    assert sorted(listed) == sorted(targets())
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from handbook.rendering import Renderer
-from prose import figures, literals, references
+from prose import figures, literals, references, tables
 from prose.sections import Finding, Section, handbook, sections
 
 CHECKS: dict[str, Callable[[Section], Iterator[Finding]]] = {
@@ -48,6 +48,11 @@ def test_a_page_says_what_is_so(page: str, check: str) -> None:
     )
 
 
+@pytest.mark.parametrize("page", handbook())
+def test_a_table_says_what_is_so(page: str) -> None:
+    assert [str(finding) for finding in tables.check(handbook()[page])] == []
+
+
 def test_the_workflows_make_what_there_is() -> None:
     assert list(references.check_workflows()) == []
 
@@ -86,6 +91,60 @@ def test_a_slip_is_found_at_its_line(said: str, slip: str, check: str, renderer:
     for text, expected in ((PAGE, []), (altered, [altered[: altered.index(slip)].count("\n") + 1])):
         page = sections("docs/how-to/ferns.md", text, renderer)
         assert [finding.line for section in page for finding in CHECKS[check](section)] == expected
+
+
+TABLE = """# Tables
+
+<!-- table: settings; by hand: Value -->
+
+| Variable | Value | Default |
+| --- | --- | --- |
+| [`DATABASE_URL`](#database_url) | an address | the development server |
+| [`PLANTOPS_HOST`](#plantops_host) | a name \\| an address | `127.0.0.1` |
+| [`PLANTOPS_PORT`](#plantops_port) | a number | `8080` |
+
+Text between.
+
+<!-- table: settings; by hand: Value -->
+
+| Variable | Default | Value |
+| --- | --- | --- |
+| [`PLANTOPS_LOG_LEVEL`](#plantops_log_level) | `INFO` | a level |
+| [`PLANTOPS_DATA`](#plantops_data) | `.data` | a directory |
+| [`TEST_DATABASE_URL`](#test_database_url) | a throw-away server | an address |
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "slip", "expected"),
+    [
+        ("a number", "another number", []),
+        ("`8080`", "`8000`", [(9, "Default of [`PLANTOPS_PORT`](#plantops_port): `8000`, and the code says `8080`")]),
+        (
+            "`.data`",
+            "`data`",
+            [(18, "Default of [`PLANTOPS_DATA`](#plantops_data): `data`, and the code says `.data`")],
+        ),
+        (
+            "[`TEST_DATABASE_URL`](#test_database_url)",
+            "`TEST_URL`",
+            [
+                (19, "Variable `TEST_URL`: the code has no such row"),
+                (5, "the table has no row [`TEST_DATABASE_URL`](#test_database_url) | a throw-away server"),
+            ],
+        ),
+        ("table: settings", "table: setings", [(5, "no table is 'setings': it is a test, or one of settings")]),
+    ],
+)
+def test_a_cell_that_says_otherwise_is_found(
+    said: str, slip: str, expected: list[tuple[int, str]], renderer: Renderer
+) -> None:
+    page = sections("docs/x.md", TABLE.replace(said, slip, 1), renderer)
+    found = [(finding.line, finding.problem) for finding in tables.check(page)]
+    assert len(found) >= len(expected)
+    assert all(
+        line == seen and text.startswith(said) for (seen, text), (line, said) in zip(found, expected, strict=False)
+    )
 
 
 def test_what_a_page_is_made_of(renderer: Renderer) -> None:

@@ -43,7 +43,7 @@ PAUSES = (RUNNER + "retries.FIRST_LOCK_PAUSE s", RUNNER + "retries.LAST_LOCK_PAU
 REPORTS = (RUNNER + "lock.REPORT_AFTER s", RUNNER + "lock.REPORT_EVERY s")
 POLLS = (RUNNER + "lock.FIRST_PAUSE s", RUNNER + "lock.LAST_PAUSE s")
 CONSTANTS: Mapping[str, tuple[str, ...]] = {
-    "docs/errors.md#pm07": (RUNNER + "failures._SHOWN_SQL",),
+    "docs/errors.md#pm07": (RUNNER + "redaction._LONGEST",),
     "docs/errors.md#pm12": (LOCK_TIMEOUT, TRIES),
     "docs/explanation/guarantees.md#a-migration-that-waits-for-its-table-stalls-no-reader-for-long": (LOCK_TIMEOUT,),
     "docs/explanation/how-a-start-up-migrates.md#something-to-apply": (*POLLS, *REPORTS),

@@ -133,7 +133,7 @@ Text between.
                 (5, "the table has no row [`TEST_DATABASE_URL`](#test_database_url) | a throw-away server"),
             ],
         ),
-        ("table: settings", "table: setings", [(5, "no table is 'setings': it is a test, or one of settings")]),
+        ("table: settings", "table: x.py::y", [(5, "no table is 'x.py::y': it is a test, or one of settings")]),
     ],
 )
 def test_a_cell_that_says_otherwise_is_found(

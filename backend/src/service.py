@@ -82,6 +82,10 @@ def show_log(settings: Settings) -> None:
     try:
         with (settings.data / "backend.log").open() as log:
             shutil.copyfileobj(log, sys.stdout)
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Who reads it has seen enough, such as head. Python would complain once more when it flushes at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except FileNotFoundError:
         problem = "There is no log: the backend has not been started. Start it with `make restart-backend`."
         raise ServiceError(problem) from None

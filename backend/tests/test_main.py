@@ -248,6 +248,20 @@ def test_uvicorn_serves_the_application_too(port: int, environment: dict[str, st
         process.communicate(timeout=20)
 
 
+def test_uvicorn_listens_after_the_migrations(port: int, environment: dict[str, str], workspace: Path) -> None:
+    """Lifespan comes before the socket: health does not answer, as it does under ``python -m src.main``."""
+    migration = workspace / "src" / "db" / "migrations" / "007_slow.py"
+    migration.write_text(
+        "async def up(conn):\n    print('begun', flush=True)\n    await conn.execute('SELECT pg_sleep(2)')\n"
+    )
+    with running(environment, "uvicorn", "src.main:app", "--port", str(port), cwd=workspace) as process:
+        assert process.stdout is not None
+        assert any(line == "begun\n" for line in process.stdout)
+        assert refuses(port)
+        assert ask(port, "/api/health") == (200, {"alive": True})
+        assert ask(port, "/api/ready")[1]["version"] == "007"
+
+
 def test_uvicorn_shows_the_plain_error(port: int, environment: dict[str, str]) -> None:
     wrong = {**environment, "DATABASE_URL": "nonsense"}
     with running(wrong, "uvicorn", "src.main:app", "--port", str(port)) as process:

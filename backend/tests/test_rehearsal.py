@@ -688,6 +688,17 @@ def test_squawk_knows_whether_there_is_a_transaction(
     assert {finding["rule"] for finding in garden.json()["migrations"][0]["squawk"]} == rules
 
 
+def test_a_secret_in_sql_is_not_shown(garden: Rehearse, write: Write) -> None:
+    sql = "CREATE TABLE a (id int);\n ALTER ROLE CURRENT_USER PASSWORD\n 'hush'; CREATE TABLE b (id int)"
+    write("002_it.py", f"async def up(conn):\n    await conn.execute({sql!r})\n")
+    for report in (garden(), json.dumps(garden.json(), ensure_ascii=False)):
+        assert "id int" in report
+        assert "hush" not in report
+    [migration] = garden.json()["migrations"]
+    assert migration["statements"] == ["CREATE TABLE a (id int);\n ALTER ROLE CURRENT_USER PASSWORD …"]
+    assert "…" in {finding["sql"] for finding in migration["squawk"]}
+
+
 def test_a_migration_that_needs_rows_has_no_copy(garden: Rehearse, write: Write) -> None:
     write(
         "002_it.py",

@@ -232,6 +232,27 @@ def test_is_not_ready_before_it_says_so(data: Path, port: int) -> None:
     assert time.monotonic() - started < 1
 
 
+def test_whoever_reads_the_log_may_stop_early(data: Path, port: int) -> None:
+    """As ``make logs | head`` does; the log is longer than a pipe takes."""
+    data.mkdir()
+    (data / "backend.log").write_text(100_000 * "a line\n")
+    reading, writing = os.pipe()
+    environment = {**os.environ, "PLANTOPS_DATA": str(data), "PLANTOPS_PORT": str(port)}
+    with subprocess.Popen(
+        [sys.executable, "-m", "src.service", "logs"],
+        cwd=BACKEND,
+        env=environment,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        os.close(writing)
+        assert os.read(reading, 6) == b"a line"
+        os.close(reading)
+        _, problems = process.communicate(timeout=20)
+    assert (process.returncode, problems) == (0, "")
+
+
 def test_says_that_there_is_no_log(command: Command, data: Path) -> None:
     result = command("logs")
     assert (result.returncode, result.stdout) == (1, "")

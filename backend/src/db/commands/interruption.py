@@ -56,7 +56,7 @@ async def _until_signalled(coroutine: Coroutine[Any, Any, T]) -> T:
         loop.call_later(PATIENCE, give_up)
 
     def give_up() -> None:
-        # A cancelled task still rolls back and says goodbye; each of these waits for the server, and may be given up.
+        # A canceled task still rolls back and says goodbye; each of these waits for the server, and may be given up.
         unanswered.set()
         task.cancel()
         loop.call_later(PATIENCE, give_up)
@@ -73,7 +73,7 @@ async def _until_signalled(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 def _outcome(task: asyncio.Task[Any], *, unanswered: bool) -> str:
-    """Say what a task has left that was cancelled, as far as it or its silence tells."""
+    """Say what a task has left that was canceled, as far as it or its silence tells."""
     if unanswered:
         return _NO_ANSWER
     error: BaseException | None

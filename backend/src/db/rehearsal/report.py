@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import MigrationError
+from ..runner.redaction import public_sql
 from .lock import Lock
 from .relation import REBUILT, REWRITTEN, Rewrite, RowsChanged, Scan
 from .schema import Change
@@ -146,7 +147,7 @@ def _migration(report: MigrationReport) -> dict[str, Any]:
         "scans": [scan._asdict() for scan in report.scans],
         "schema": [change._asdict() for change in report.changes],
         "rows": [rows._asdict() for rows in report.rows],
-        "statements": report.statements,
+        "statements": list(map(public_sql, report.statements)),
         "squawk": None if report.findings is None else [finding._asdict() for finding in report.findings],
         "exceeded": report.exceeded,
         "error": _error(report.error),

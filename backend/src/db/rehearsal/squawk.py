@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ..runner.redaction import public_lines
+
 # The runner sets lock_timeout itself, for every migration; a statement may take its time.
 _NOT_NEEDED = ("require-lock-timeout", "require-statement-timeout")
 
@@ -49,7 +51,7 @@ def findings_of(squawk: str, statements: Sequence[str], *, transactional: bool, 
     command += [f"--exclude={rule}" for rule in _NOT_NEEDED]
     command += ["--assume-in-transaction"] if transactional else []
     ended = subprocess.run(command, input=text, capture_output=True, encoding="utf-8", check=False)  # noqa: S603
-    lines = text.split("\n")
+    lines = [line for statement in statements for line in (*public_lines(statement), ";")]
     return [
         Finding(
             entry["rule_name"],

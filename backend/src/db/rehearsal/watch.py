@@ -93,7 +93,7 @@ class Watch:
             self._barriers[pid].step_aside()
 
     async def look_again_and_again(self) -> None:
-        """Look until the task is cancelled; then nothing stands in the way any more."""
+        """Look until the task is canceled; then nothing stands in the way any more."""
         try:
             while True:
                 await self.look()

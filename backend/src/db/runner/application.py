@@ -101,7 +101,7 @@ async def _run_up(conn: Connection, migration: Migration, sent: Statements) -> N
 
     Raises:
         MigrationCodeError: it left a statement out, by making a coroutine and not awaiting it, or what it awaited was
-            cancelled, and nobody has cancelled the runner; or its SQL is no Unicode text.
+            canceled, and nobody has canceled the runner; or its SQL is no Unicode text.
     """
     task = asyncio.current_task()
     cancelled_before = task.cancelling() if task else 0

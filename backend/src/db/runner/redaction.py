@@ -17,6 +17,12 @@ def public_sql(sql: str) -> str:
     return sql if found is None else f"{sql[: found.end()]} …"
 
 
+def public_lines(sql: str) -> list[str]:
+    """Return the lines of a statement; ``…`` stands for each that is not shown."""
+    shown = public_sql(sql).split("\n")
+    return shown + ["…"] * (sql.count("\n") + 1 - len(shown))
+
+
 def public_message(message: str, sql: str) -> str:
     """Return what PostgreSQL says of a statement, without what it quotes of the part that is not shown."""
     found = _SECRET.search(sql)
@@ -39,13 +45,11 @@ def described(error: BaseException) -> str:
 def shown_sql(error: BaseException) -> str:
     """Return the line of its statement that PostgreSQL's error points at, or the beginning of the statement."""
     query = query_of(error)
-    shown = public_sql(query)
     position = getattr(error, "position", None)
     if not position:
-        return _shortened(shown)
-    before = query[: int(position) - 1]
-    number = before.count("\n")
-    line = _shortened([*shown.split("\n"), *"…" * number][number])
+        return _shortened(public_sql(query))
+    number = query[: int(position) - 1].count("\n")
+    line = _shortened(public_lines(query)[number])
     return f"{line}  (line {number + 1} of the statement)" if "\n" in query.strip() else line
 
 

@@ -162,14 +162,18 @@ async def test_three_runners_and_a_small_pool(write: Write, tmp_path: Path, mode
 
 
 async def test_a_busy_pool_is_waited_for(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lock, "SINGLE_TIMEOUT", 0.2)
+    monkeypatch.setattr(lock, "SINGLE_TIMEOUT", 0.3)
     write("001_a.py", "SELECT 1")
     with throwaway() as server, pgbouncer(server, "transaction", 2) as url:
         other = await asyncpg.connect(url, statement_cache_size=0)
-        transaction = other.transaction()
-        await transaction.start()
-        asyncio.get_running_loop().call_later(1, other.terminate)
-        assert await run_migrations(url, directory=tmp_path) == ["001"]
+        await other.execute("BEGIN")
+        running = asyncio.create_task(run_migrations(url, directory=tmp_path))
+        async with asyncio.timeout(PATIENCE):
+            while not await other.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"):  # noqa: ASYNC110 - of another session
+                await asyncio.sleep(0.02)
+        await asyncio.sleep(3 * lock.SINGLE_TIMEOUT)
+        other.terminate()
+        assert await running == ["001"]
 
 
 # A runner that is killed.

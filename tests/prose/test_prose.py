@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from handbook.rendering import Renderer
-from prose import figures, literals, references, tables
+from prose import figures, literals, references, statements, tables
 from prose.sections import Finding, Section, handbook, sections
 
 CHECKS: dict[str, Callable[[Section], Iterator[Finding]]] = {
@@ -15,6 +15,7 @@ CHECKS: dict[str, Callable[[Section], Iterator[Finding]]] = {
     "figures": figures.check,
     "releases": figures.check_releases,
     "references": references.check,
+    "locks": statements.check_locks,
 }
 PAGE = """# Ferns
 
@@ -49,8 +50,13 @@ def test_a_page_says_what_is_so(page: str, check: str) -> None:
 
 
 @pytest.mark.parametrize("page", handbook())
-def test_a_table_says_what_is_so(page: str) -> None:
-    assert [str(finding) for finding in tables.check(handbook()[page])] == []
+def test_tables_and_statements_say_what_is_so(page: str) -> None:
+    found = [*tables.check(handbook()[page]), *statements.check(handbook()[page])]
+    assert found == [], "\n".join(map(str, found))
+
+
+def test_every_statement_has_a_page() -> None:
+    assert {page for page, _, _ in statements.statements()} <= handbook().keys()
 
 
 def test_the_workflows_make_what_there_is() -> None:
@@ -91,6 +97,49 @@ def test_a_slip_is_found_at_its_line(said: str, slip: str, check: str, renderer:
     for text, expected in ((PAGE, []), (altered, [altered[: altered.index(slip)].count("\n") + 1])):
         page = sections("docs/how-to/ferns.md", text, renderer)
         assert [finding.line for section in page for finding in CHECKS[check](section)] == expected
+
+
+LOCKS = """# Locks
+
+**Lock:** `ACCESS EXCLUSIVE` on `plants`, for a moment. Everybody who uses the table waits, but no row is read or
+rewritten.
+
+```console
+$ make rehearse
+  holds     ACCESS EXCLUSIVE on plants, for a moment
+  locks     plants  ACCESS EXCLUSIVE  blocks reads and writes
+```
+
+## Others
+
+Nobody waits for `ACCESS SHARE`. An index takes a `SHARE` lock, which every writer waits for; readers go on.
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "slip"),
+    [
+        *(("for a moment.", "while it reads `plants`."), ("on `plants`", "on `devices`"), ("Everybody", "Nobody")),
+        *(("`ACCESS EXCLUSIVE`", "`SHARE`"), ("Everybody", "Only writers"), ("waits, but", "goes on, but")),
+        *(("Nobody waits for", "Everybody waits for"), ("every writer", "every reader"), ("readers go", "writers go")),
+    ],
+)
+def test_another_lock_is_found(said: str, slip: str, renderer: Renderer) -> None:
+    assert LOCKS.count(said) == 1
+    for text, expected in ((LOCKS, False), (LOCKS.replace(said, slip), True)):
+        page = sections("docs/x.md", text, renderer)
+        assert any(list(statements.check_locks(section)) for section in page) is expected
+
+
+@pytest.mark.parametrize("slip", ["is kept", "is not undone"])
+def test_a_statement_that_is_turned_round_is_found(slip: str) -> None:
+    page = handbook()["docs/development.md"]
+    (place,) = (one for one in page if "did before it failed" in one.source)
+    start = place.source.index("undone")
+    altered = [one.altered(start - 3, start + 6, slip) if one is place else one for one in page]
+    (finding,) = statements.check(altered)
+    assert f"before it failed {slip}" in finding.problem
+    assert 0 <= place.line_of(start) - finding.line <= 1
 
 
 TABLE = """# Tables

@@ -34,19 +34,17 @@ def all_pages(docs: Path = DOCS) -> dict[str, Path]:
     return {file.relative_to(docs).as_posix(): file for file in sorted(docs.rglob("*.md"))}
 
 
-def name_of(text: str) -> str:
-    """Return the path below docs of the page with this text; nothing if none or more than one has it."""
+def names_of(text: str) -> list[str]:
+    """Return the paths below docs of the pages with this text: none for a docstring, and more than one for copies."""
     files = tuple((name, file, file.stat().st_mtime_ns) for name, file in all_pages().items())
-    return _names(files).get(body(text), "")
+    return _names(files).get(body(text), [])
 
 
 @lru_cache(maxsize=1)
-def _names(files: tuple[tuple[str, Path, int], ...]) -> dict[str, str]:
-    found: dict[str, str] = {}
+def _names(files: tuple[tuple[str, Path, int], ...]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
     for name, file, _ in files:
-        text = body(file.read_text(encoding="utf-8"))
-        # Of two pages with one text, the proof of neither is that of the other.
-        found[text] = "" if text in found else name
+        found.setdefault(body(file.read_text(encoding="utf-8")), []).append(name)
     return found
 
 
@@ -72,8 +70,12 @@ class Page:
     """
 
     def __init__(self, text: str) -> None:
-        self.text = text
-        self.name = name_of(text)
+        self.names = names_of(text)
+
+    @property
+    def name(self) -> str:
+        """Its path below docs; nothing if none or more than one has this text: no proof can be told to be its own."""
+        return self.names[0] if len(self.names) == 1 else ""
 
     @property
     def file(self) -> Path:

@@ -1,4 +1,4 @@
-"""The MkDocs hook of `mkdocs serve`: an open page asks for the marks that its blocks have by now.
+"""The MkDocs hook of `mkdocs serve`: an open page asks for the marks that its blocks have by now, and has its Markdown.
 
 mike, which publishes versions, starts MkDocs itself: for it the hook completes the site as `make site` does.
 """
@@ -15,7 +15,9 @@ from urllib.parse import parse_qs, urlsplit
 
 from website import __main__ as command
 from website import proof
+from website.files import copies
 from website.marks.mark import marks_of
+from website.pages import all_pages
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
@@ -57,7 +59,11 @@ def on_serve(server: Any, **_: Any) -> None:
     site = server.get_app()
 
     def answer(environ: dict[str, Any], start_response: Any) -> Any:
-        if environ["PATH_INFO"] != LIVE:
+        asked = environ["PATH_INFO"]
+        if asked.removeprefix("/") in all_pages():
+            start_response("200 OK", [("Content-Type", "text/markdown; charset=utf-8"), ("Cache-Control", "no-store")])
+            return [copies.copy(asked.removeprefix("/"), proof.read(), copies.source_loader()).encode()]
+        if asked != LIVE:
             return site(environ, start_response)
         if not _is_own(environ.get("HTTP_HOST", ""), environ.get("HTTP_ORIGIN")):
             start_response("403 Forbidden", [("Content-Type", "text/plain")])

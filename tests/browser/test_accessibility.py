@@ -1,4 +1,4 @@
-"""Nothing that axe can find at WCAG 2.2 AA; the colours follow the system; a narrow phone shows all of a page."""
+"""Nothing that axe can find at WCAG 2.2 AA; the colors follow the system; a narrow phone shows all of a page."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_axe_finds_what_is_wrong(page: Page, address: str) -> None:
 
 
 @pytest.mark.parametrize("preferred", SCHEMES)
-def test_the_colours_follow_the_system(preferred: str, screens: dict[str, Page], address: str) -> None:
+def test_the_colors_follow_the_system(preferred: str, screens: dict[str, Page], address: str) -> None:
     page = screens[preferred]
     page.goto(address)
     expect(page.locator("body")).to_have_attribute("data-md-color-scheme", SCHEMES[preferred])

@@ -84,7 +84,7 @@ def test_the_search_is_opened_read_and_left(page: Page, address: str) -> None:
     expect(page.locator("#__search")).not_to_be_checked()
 
 
-def test_the_colours_are_switched(page: Page, address: str) -> None:
+def test_the_colors_are_switched(page: Page, address: str) -> None:
     page.goto(address)
     tab_to(page, "Switch to light mode")
     assert page.locator("body").get_attribute("data-md-color-scheme") == "default"

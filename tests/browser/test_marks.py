@@ -18,7 +18,7 @@ def marked(page: Page, address: str) -> Page:
 
 def test_each_cell_has_one_mark_that_can_be_seen(marked: Page) -> None:
     cells = marked.locator(f"{CELLS}:not(details *)")
-    assert cells.count() > 20
+    assert cells.count() > 10
     for cell in cells.all():
         marks = cell.locator(".mark, .note")
         assert marks.count() == 1
@@ -41,14 +41,6 @@ def test_a_mark_tells_its_words_to_the_pointer_the_keyboard_and_a_screen_reader(
     snapshot = marked.locator("article").aria_snapshot()
     for told in ("Ran on PostgreSQL", "Written as shown, for the blocks below", "Tested on PostgreSQL"):
         assert told in snapshot
-
-
-def test_no_line_of_a_block_is_under_the_button_that_copies_it(marked: Page) -> None:
-    for cell in marked.locator(f"{CELLS}:has(.md-code__nav):not(details *)").all()[:8]:
-        button, code = cell.locator(".md-code__nav").first.bounding_box(), cell.locator("code").first.bounding_box()
-        assert button is not None
-        assert code is not None
-        assert button["y"] + button["height"] <= code["y"] + 12
 
 
 def test_output_that_the_page_does_not_show_opens_below_its_block(marked: Page, address: str) -> None:

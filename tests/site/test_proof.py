@@ -107,7 +107,7 @@ def test_a_block_and_its_output_are_one_cell(project: Project) -> None:
 
 
 def test_the_page_of_all_blocks_gives_totals_reasons_and_versions(project: Project) -> None:
-    parts = ("totals", "statuses", "not-run", "pages")
+    parts = ("totals", "not-run", "pages")
     project.write(
         "verification.md", "# Verification\n\n" + "\n\n".join(f"<!-- verification: {name} -->" for name in parts)
     )
@@ -116,8 +116,7 @@ def test_the_page_of_all_blocks_gives_totals_reasons_and_versions(project: Proje
     assert project.finish().returncode == 0
     start, text = (" ".join(re.sub(r"<[^>]+>", " ", page(project, name)).split()) for name in ("index", "verification"))
     for where in (start, text):
-        assert "6 blocks on 1 pages" in where
-    assert "ran and did what their page says 4 not run, each for a reason below 1" in text
+        assert "6 blocks on 1 pages 4 ran and did what their page says 1 not run, for a reason 1 text" in where
     assert re.search(r"garden, line 8 it takes &lt;an hour&gt; Page Ran Not run PostgreSQL garden 4 1 \d+", text)
     markdown = (project.directory / "build" / "site" / "verification.md").read_text(encoding="utf-8")
     assert "it takes &lt;an hour&gt;" in markdown
@@ -128,7 +127,7 @@ def test_a_comment_that_asks_for_something_else_is_refused(project: Project) -> 
     prove(project)
     built = project.build("--strict")
     assert built.returncode != 0
-    assert "docs/index.md: no verification is 'sums'; there are totals, " in built.stdout
+    assert "docs/index.md: the comment asks for 'sums', which is none of totals, " in built.stdout
 
 
 def test_a_strict_build_without_a_proof_names_the_first_block(project: Project) -> None:
@@ -164,7 +163,19 @@ def test_a_proof_of_another_page_proves_nothing(project: Project) -> None:
     prove(project)
     project.write("copy.md", GARDEN)
     built = project.build("--strict")
-    assert "a page whose text another has too:4: no proof for this block" in built.stdout
+    assert "docs/copy.md and docs/garden.md have the same text, so it cannot be told which of them ran" in built.stdout
+
+
+def test_a_docstring_with_a_block_is_refused(tmp_path: Path) -> None:
+    project = Project(tmp_path / "project", copied=("backend",))
+    project.become_a_site()
+    project.write("index.md", "# Reference\n\n::: src.grow.water\n")
+    grow = project.directory / "backend" / "src" / "grow.py"
+    grow.write_text('def water() -> None:\n    """Water.\n\n    ```python\n    water()\n    ```\n    """\n')
+    built = project.build("--strict")
+    assert built.returncode != 0
+    assert "A docstring has a code block. Blocks run on pages only: show it on a page, or indent it" in built.stdout
+    assert "\n\nwater()" in built.stdout
 
 
 def test_a_problem_of_the_page_is_shown_and_refused(project: Project) -> None:
@@ -270,6 +281,8 @@ def test_a_served_page_is_proven_again_when_it_is_saved(project: Project, tmp_pa
                 stranger = urllib.request.Request(f"{address}/.proof?page=garden.md", headers=headers)  # noqa: S310
                 with pytest.raises(urllib.error.HTTPError, match="403"):
                     urllib.request.urlopen(stranger, timeout=5)  # noqa: S310
+            with urllib.request.urlopen(f"{address}/garden.md", timeout=5) as markdown:  # noqa: S310
+                assert markdown.read().decode() == GARDEN, "the link at the title"
             own = urllib.request.Request(f"{address}/.proof?page=garden.md", headers={"Origin": address})  # noqa: S310
             urllib.request.urlopen(own, timeout=5).close()  # noqa: S310
             project.write("garden.md", GARDEN.replace("   1\n", "   7\n"))

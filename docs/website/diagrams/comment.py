@@ -87,7 +87,7 @@ def diagram(comment: re.Match[str], page: str, name: str) -> str:
     if kind in FROM_LINES and lines:
         draw_lines, describe_lines = FROM_LINES[kind]
         return draw_lines(lines[1:]).svg(name, lines[0], describe_lines(lines[1:]))
-    raise ValueError(f"no diagram is {comment[0]!r}; there are {', '.join([*FROM_ROWS, *FROM_LINES])}")
+    raise ValueError(f"{comment[0]!r} asks for none of {', '.join([*FROM_ROWS, *FROM_LINES])}")
 
 
 def _printed_by(block: str, page: str) -> list[dict[str, str]]:

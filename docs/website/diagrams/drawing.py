@@ -1,6 +1,6 @@
-"""Drawings as SVG, for the pages: lines, boxes and words, in the colours of the page around them.
+"""Drawings as SVG, for the pages: lines, boxes and words, in the colors of the page around them.
 
-The style sheet has the colours, by the classes of the elements, so that a drawing follows the reader's scheme.
+The style sheet has the colors, by the classes of the elements, so that a drawing follows the reader's scheme.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Drawing:
     def svg(self, name: str, title: str, description: str) -> str:
         """The drawing as an element of a page.
 
-        Args:
+        Arguments:
             name: what its ids start with; no other drawing of the page has it.
             title: what it shows, in a line.
             description: all that it says, for those who do not see it.

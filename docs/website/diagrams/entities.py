@@ -64,7 +64,7 @@ class Table:
 
 
 def tables_of(rows: Sequence[Row]) -> dict[str, Table]:
-    """The tables that a catalogue lists, a row for each column."""
+    """The tables that a catalog lists, a row for each column."""
     tables: dict[str, Table] = {}
     for row in rows:
         refers_to = (row["refers_to"], row["referred"]) if row["refers_to"] else None
@@ -85,7 +85,7 @@ class Reference(NamedTuple):
 
 
 def draw(rows: Sequence[Row]) -> Drawing:
-    """Draw the tables that a catalogue lists: each to the right of those that it refers to."""
+    """Draw the tables that a catalog lists: each to the right of those that it refers to."""
     tables = tables_of(rows)
     layers = _layers(tables)
     references = _references(tables)

@@ -51,11 +51,11 @@ def read(lines: Sequence[str]) -> tuple[dict[str, str], list[Step]]:
         elif (step := STEP.fullmatch(line)) and {step["left"], step["right"] or step["left"]} <= parts.keys():
             steps.append(Step(step["way"] or "", step["left"], step["right"] or "", step["text"]))
         else:
-            raise ValueError(f"what is {line!r}?")
+            raise ValueError(f"{line!r} is not NAME = LABEL, nor NAME -> NAME: TEXT with names from above it")
         if depth < 0:
-            raise ValueError("a group ends that has not begun")
+            raise ValueError("] closes a group that no [ opens")
     if depth or not steps:
-        raise ValueError("a group does not end" if depth else "nothing happens")
+        raise ValueError("[ opens a group that no ] closes" if depth else "it has no step, such as NAME -> NAME: TEXT")
     return parts, steps
 
 

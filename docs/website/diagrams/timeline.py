@@ -39,10 +39,10 @@ def read(lines: Sequence[str]) -> dict[str, list[Span]]:
         lane = LANE.fullmatch(line)
         spans = [SPAN.fullmatch(text) for text in lane["spans"].split(", ")] if lane else []
         if lane is None or None in spans:
-            raise ValueError(f"what is {line!r}?")
+            raise ValueError(f"{line!r} is not SESSION: TEXT START-END, TEXT START-END")
         lanes[lane["name"]] = [Span(span["text"], int(span["start"]), int(span["end"])) for span in spans if span]
     if not lanes:
-        raise ValueError("nobody does anything")
+        raise ValueError("it has no line, such as SESSION: TEXT START-END")
     return lanes
 
 

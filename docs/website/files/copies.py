@@ -13,7 +13,7 @@ from griffe import Alias, Class, Function, GriffeLoader, Object
 from website.files.site import Site
 from website.marks import totals
 from website.pages import all_pages, body
-from website.proof import PROJECT
+from website.proof import DOCS, PROJECT, Proof
 
 DIRECTIVE = re.compile(r"(?m)^::: (?P<name>[\w.]+)\n(?: +.*\n)*")
 
@@ -24,14 +24,32 @@ def write(site: Site) -> None:
     Raises:
         KeyError: a page asks for the docstring of a function or a class that does not exist.
     """
-    loader = GriffeLoader(search_paths=[PROJECT / "backend"], allow_inspection=False)
-    for page, file in all_pages().items():
-        text = body(file.read_text(encoding="utf-8"))
-        text = DIRECTIVE.sub(lambda found: docstring(found["name"], loader), f"{text}\n")
-        text = totals.replace(text, site.proof, page)
+    loader = source_loader()
+    for page in all_pages():
         path = site.directory / page
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        path.write_text(copy(page, site.proof, loader), encoding="utf-8")
+
+
+def source_loader() -> GriffeLoader:
+    """Return what reads the backend's source; it reads each package once."""
+    return GriffeLoader(search_paths=[PROJECT / "backend"], allow_inspection=False)
+
+
+def copy(page: str, proof: Proof, loader: GriffeLoader) -> str:
+    """Return a page as Markdown.
+
+    Arguments:
+        page: its path below docs.
+        proof: what became of the blocks.
+        loader: what reads the source.
+
+    Raises:
+        KeyError: the page asks for the docstring of a function or a class that does not exist.
+    """
+    text = body((DOCS / page).read_text(encoding="utf-8"))
+    text = DIRECTIVE.sub(lambda found: docstring(found["name"], loader), f"{text}\n")
+    return totals.replace(text, proof, page)
 
 
 def docstring(name: str, loader: GriffeLoader) -> str:
@@ -39,7 +57,7 @@ def docstring(name: str, loader: GriffeLoader) -> str:
 
     Arguments:
         name: where it can be imported from, such as `src.db.migration_runner.run_migrations`.
-        loader: what reads the source, each package once.
+        loader: what reads the source.
 
     Raises:
         KeyError: there is no such function or class.

@@ -10,9 +10,8 @@ from website.files.site import Site, first_sentence
 from website.pages import all_pages
 
 DESCRIPTION = re.compile(r'<meta name="?description"? content=(?:"[^"]*"|[^ >]*)/?>')
-# What the theme's templates leave to be filled in.
+# What the theme's template leaves to be filled in.
 REVISED = "<!-- revised -->"
-MARKDOWN = 'href="page.md"'
 # mkdocstrings' own style sheet: what the pages need of it is in the handbook's.
 STYLE = "assets/_mkdocstrings.css"
 STYLE_LINK = re.compile(rf'<link rel="?stylesheet"? href="?[^">]*{re.escape(STYLE)}"?>')
@@ -27,12 +26,17 @@ def complete(site: Site) -> dict[str, str]:
         html = path.read_text(encoding="utf-8")
         found[page] = first_sentence(html)
         html = _described(html, found[page])
-        html = html.replace(MARKDOWN, f'href="{page.rpartition("/")[2]}"')
         html = html.replace(REVISED, _revised(dates.get(page, "")), 1)
-        html = STYLE_LINK.sub("", html)
         path.write_text(html, encoding="utf-8")
-    (site.directory / STYLE).unlink(missing_ok=True)
+    _unlink_style(site)
     return found
+
+
+def _unlink_style(site: Site) -> None:
+    for path in site.directory.rglob("*.html"):
+        html = path.read_text(encoding="utf-8")
+        path.write_text(STYLE_LINK.sub("", html), encoding="utf-8")
+    (site.directory / STYLE).unlink(missing_ok=True)
 
 
 def _described(html: str, text: str) -> str:

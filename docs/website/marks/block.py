@@ -41,7 +41,9 @@ class Blocks:
 
     def refusals(self) -> str:
         """Return comments that keep the page from being published; nothing for a page that is proven."""
-        where = f"docs/{self.page.name}" if self.page.name else "a docstring, or a page whose text another has too"
+        if not self.page.name and self._unproven:
+            return refusal(f"{self._nowhere()}\n\n{self._unproven[0]}")
+        where = f"docs/{self.page.name}"
         # One block stands for all that have no proof: on a page that has never run, that is each of them.
         messages = [
             f"{where}:{self._line_of(text)}: no proof for this block; {REMEDY}\n\n{text}" for text in self._unproven[:1]
@@ -55,10 +57,18 @@ class Blocks:
             messages = [f"{where}: {self.staleness}; {REMEDY}"]
         return "".join(map(refusal, messages))
 
+    def _nowhere(self) -> str:
+        """Say why a block that is shown can have no proof."""
+        if not self.page.names:
+            return (
+                "A docstring has a code block, and only pages are run. Show it on a page, or indent it as an example."
+            )
+        names = " and ".join(f"docs/{name}" for name in self.page.names)
+        return f"{names} have the same text, so it cannot be told which of them ran: delete one, or change it."
+
     def _line_of(self, text: str) -> int:
         """The line of the page on which a block's text starts; 1 if it is not found."""
-        source = self.page.file.read_text(encoding="utf-8") if self.page.name else self.page.text
-        lines = [line.strip(" \t>") for line in source.split("\n")]
+        lines = [line.strip(" \t>") for line in self.page.file.read_text(encoding="utf-8").split("\n")]
         wanted = [line.strip(" \t>") for line in text.split("\n")]
         for number in range(len(lines)):
             if lines[number : number + len(wanted)] == wanted:

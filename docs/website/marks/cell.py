@@ -15,6 +15,9 @@ from website.marks.mark import mark
 
 END = "<!--cell-->"
 OUTPUT = '<div class="cell cell--output">'
+# What a terminal shows goes on in the next line if it is too long. A table would fall apart, so it is scrolled.
+WRAPPED = {"console", "pycon", "text"}
+TABLE = "-+-"
 JOINT = re.compile(rf"</div>{END}\s*{OUTPUT}")
 
 _blocks: WeakKeyDictionary[Markdown, Blocks] = WeakKeyDictionary()
@@ -38,6 +41,8 @@ def format_block(
     code: str = fences.highlight(src=source, language=language, options=options, md=md, **keywords)
     if language == "console" and report.COMMAND in source:
         code = report.color(code)
+    if language in WRAPPED and TABLE not in source:
+        code = code.replace('class="', 'class="wrapped ', 1)
     blocks = blocks_of(md)
     entry = blocks.take(language, source)
     below = mark(entry, stale=bool(blocks.staleness))

@@ -14,6 +14,13 @@ from website.versions import in_words, shared
 
 ASKED = re.compile(r"<!-- verification: ([\w-]+) -->")
 NOT_RUN = "not run"
+BECAME = {
+    "passed": "ran and did what their page says",
+    "failed": "failed",
+    "not reached": "not reached, because one above failed",
+    NOT_RUN: "not run, for a reason",
+    "shown": "text",
+}
 NOTHING = "No block has run yet: <code>make docs-test</code> runs them all."
 
 
@@ -28,7 +35,7 @@ def replace(text: str, proof: Proof, page: str) -> str:
 
     def part(asked: re.Match[str]) -> str:
         if asked[1] not in PARTS:
-            return refusal(f"docs/{page}: no verification is {asked[1]!r}; there are {', '.join(PARTS)}")
+            return refusal(f"docs/{page}: the comment asks for {asked[1]!r}, which is none of {', '.join(PARTS)}")
         return PARTS[asked[1]](proof, page)
 
     return ASKED.sub(part, text)
@@ -50,27 +57,12 @@ def _totals(proof: Proof, page: str) -> str:
     pages, found = listed(proof), counts(proof)
     if not pages:
         return f'<p class="totals">{NOTHING}</p>'
-    facts = [
-        f"<strong>{sum(found.values()):,}</strong> blocks on <strong>{len(pages)}</strong> pages",
-        f"<strong>{found.get('passed', 0):,}</strong> ran and did what their page says",
-        f"<strong>{found.get(NOT_RUN, 0)}</strong> not run, for a reason",
-        f"PostgreSQL <strong>{escape(proof.postgresql)}</strong>" if proof.postgresql else "",
+    facts = [f"<strong>{sum(found.values()):,}</strong> blocks on <strong>{len(pages)}</strong> pages"]
+    facts += [
+        f"<strong>{found[status]:,}</strong> {meaning}" for status, meaning in BECAME.items() if found.get(status)
     ]
-    return f'<p class="totals">{"".join(f"<span>{fact}</span> " for fact in facts if fact)}</p>'
-
-
-def _statuses(proof: Proof, page: str) -> str:
-    """What became of the blocks, and how many there are of each."""
-    meanings = {
-        "passed": "ran and did what their page says",
-        "failed": "failed",
-        "not reached": "not reached, because one above failed",
-        NOT_RUN: "not run, each for a reason below",
-        "shown": "text, not code",
-    }
-    found = counts(proof)
-    rows = [(meaning, found[status]) for status, meaning in meanings.items() if found.get(status)]
-    return _table(("Blocks", "Number"), rows) if rows else f"<p>{NOTHING}</p>"
+    facts += [f"PostgreSQL <strong>{escape(proof.postgresql)}</strong>"] if proof.postgresql else []
+    return f'<p class="totals">{"".join(f"<span>{fact}</span> " for fact in facts)}</p>'
 
 
 def _not_run(proof: Proof, page: str) -> str:
@@ -102,7 +94,6 @@ def _pages(proof: Proof, page: str) -> str:
 
 PARTS: dict[str, Callable[[Proof, str], str]] = {
     "totals": _totals,
-    "statuses": _statuses,
     "not-run": _not_run,
     "pages": _pages,
     "figures": lambda *_: figures.render(),

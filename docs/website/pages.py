@@ -9,9 +9,12 @@ from __future__ import annotations
 import logging
 import posixpath
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
+import yaml
 from markdown import Markdown
 from markdown.preprocessors import Preprocessor
 
@@ -22,6 +25,13 @@ REFUSED = re.compile(r"<!-- refused: (.*?) -->")
 # MkDocs counts the errors of loggers with names like this one, even if it is told to be quiet, and its strict build
 # refuses a site that has any.
 log = logging.getLogger("mkdocs.website")
+
+
+def front_matter(text: str) -> Mapping[str, Any]:
+    """Return the settings that a page's text begins with."""
+    found = FRONT_MATTER.match(text)
+    settings = yaml.safe_load(found[0].lstrip("\ufeff").strip().strip("-.")) if found else None
+    return settings if isinstance(settings, dict) else {}
 
 
 def body(text: str) -> str:

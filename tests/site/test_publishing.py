@@ -20,7 +20,6 @@ FERN = """\
 ---
 search:
   boost: 2
-description: "Ferns: shade & water."
 ---
 
 # Ferns
@@ -123,13 +122,13 @@ def test_a_published_site_knows_its_address_and_its_dates(project: Project) -> N
     commit(project.docs, "2024-02-29")
     project.write("plants/water.md", WATER + "\nMore in summer.\n")
     commit(project.docs, "2025-03-01")
-    project.write("new.md", "# New\n")
+    project.write("new.md", "---\ndescription: Not yet & soon.\n---\n\n# New\n\nNothing.\n")
     site, edit = "https://plants.example/handbook/", "https://plants.example/edit/{path}"
     built = build(project, "--strict", SITE_URL=site, EDIT_URI=edit)
     assert (built.returncode, warnings(built)) == (0, []), built.stdout
     fern, water = read(project, "plants/fern.html"), read(project, "plants/water.html")
     assert "29 February 2024" in fern
-    assert '<meta name="description" content="Ferns: shade &amp; water.">' in fern
+    assert '<meta name="description" content="Not yet &amp; soon.">' in read(project, "new.html")
     assert '<meta name="description" content="A little every day.">' in water
     assert "1 March 2025" in water
     assert f'<link rel="canonical" href="{site}plants/fern.html">' in fern
@@ -141,7 +140,7 @@ def test_a_published_site_knows_its_address_and_its_dates(project: Project) -> N
     assert dates[f"{site}plants/fern.html"] == "2024-02-29"
     assert dates[f"{site}plants/water.html"] == "2025-03-01"
     assert dates[f"{site}new.html"] == "", "a page that is in no commit has no date"
-    assert f"- [Ferns]({site}plants/fern.md): Ferns: shade & water.\n" in read(project, "llms.txt")
+    assert f"- [Ferns]({site}plants/fern.md): Ferns like shade.\n" in read(project, "llms.txt")
     assert '<link rel="stylesheet" href="/handbook/assets/' in read(project, "404.html")
 
 

@@ -7,7 +7,7 @@ from datetime import date
 from html import escape
 
 from website.files.site import Site, first_sentence
-from website.pages import all_pages, front_matter
+from website.pages import all_pages, metadata
 
 DESCRIPTION = re.compile(r'<meta name="?description"? content=(?:"[^"]*"|[^ >]*)/?>')
 # What the theme's template leaves to be filled in.
@@ -27,7 +27,7 @@ def complete(site: Site) -> dict[str, str]:
     for page, file in all_pages().items():
         path = site.html(page)
         html = path.read_text(encoding="utf-8")
-        found[page] = front_matter(file.read_text(encoding="utf-8")).get("description") or first_sentence(html)
+        found[page] = metadata(file.read_text(encoding="utf-8")).get("description") or first_sentence(html)
         html = _described(html, found[page])
         html = html.replace(REVISED, _revised(dates.get(page, "")), 1)
         path.write_text(html, encoding="utf-8")

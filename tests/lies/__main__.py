@@ -18,8 +18,6 @@ from trials.branch import BranchError, changed_lines
 from trials.figures import say
 from trials.pool import WorkerError, results
 
-FAILED = 1
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Tell the lies; return the exit status: 0 each was caught, 1 one survived or a page failed."""
@@ -51,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     say("", *reports.summary(done), f"{time.monotonic() - start:.0f} s; the report is {reports.REPORT}")
     if options.record:
         reports.record(project, done, len(pages_of(project)))
-    return FAILED if any(report.failure or reports.count(report)["survived"] for report in done.values()) else 0
+    return int(any(report.failure or reports.count(report)["survived"] for report in done.values()))
 
 
 def chosen(project: Path, paths: Sequence[Path], base: str | None) -> list[str]:

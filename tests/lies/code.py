@@ -74,11 +74,9 @@ def _without(statement: ast.stmt, alone: bool, lines: _Lines) -> Edit:
     indented = lines.lines[first - 1]
     width = len(indented) - len(indented.lstrip())
     end = lines.bytes_place(statement.end_lineno or first, statement.end_col_offset or 0)
-    if alone:
-        return Edit("statement", start + width, end, "pass")
-    # The line goes with the statement, where nothing else stands on it.
+    # The line goes with the statement, if nothing else stands on it.
     rest = lines.text[end:].split("\n", 1)
-    if rest[0].strip():
+    if alone or rest[0].strip():
         return Edit("statement", start + width, end, "pass")
     return Edit("statement", start, end + len(rest[0]) + (len(rest) > 1), "")
 
@@ -132,7 +130,7 @@ def _silent_places(tree: ast.Module, lines: _Lines) -> set[int]:
         )
 
     for node in ast.walk(tree):
-        if _is_text(node) or _waits(node):
+        if _waits(node) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
             note(node)
         elif isinstance(node, ast.Compare) and any(isinstance(operator, BOUNDS) for operator in node.ops):
             for side in [node.left, *node.comparators]:
@@ -147,10 +145,6 @@ def _waits(node: ast.AST) -> bool:
     if isinstance(node, ast.keyword):
         return node.arg in WAITS
     return isinstance(node, ast.Assign) and PAUSE.search(_name(node.targets[0])) is not None
-
-
-def _is_text(node: ast.AST) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
 def _literals(lines: _Lines) -> Iterator[tuple[int, int]]:

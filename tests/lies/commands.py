@@ -12,9 +12,7 @@ WORD = re.compile(r"""(?:[^\s'"\\|&;<>()]|\\.|'[^']*'|"(?:[^"\\]|\\.)*")+""", re
 OPTION = re.compile(r"(--?[A-Za-z][\w-]*)=(?=.)", re.DOTALL)
 VARIABLE = re.compile(r"([A-Za-z_]\w*)=")
 # What bash reads for itself; to misspell it is no lie.
-RESERVED = frozenset(
-    re.findall(r"\S+", "if then elif else fi for while until do done case esac in function time { } ! [[ ]]")
-)
+RESERVED = re.findall(r"\S+", "if then elif else fi for while until do done case esac in function time { } ! [[ ]]")
 # Without these a command does what the page takes care not to do.
 SAFE = {"--dry-run", "--check"}
 PAUSES = {"sleep", "timeout"}

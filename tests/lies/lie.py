@@ -11,7 +11,7 @@ from enum import Enum
 from handbook.block import Block
 
 WORD = re.compile(r"\\.|(?P<word>[^\s\\]+)", re.DOTALL)
-LETTERS = ("x", "y")
+NUMBER = re.compile(r"[0-9]+")
 TIME = re.compile(r"(\d+)\s*(ms|s|min|h|d|(second|minute|hour|day)s?)$")
 
 
@@ -131,18 +131,10 @@ def altered(word: str) -> str:
     """
     if time := TIME.match(word):
         return f"{time[1]}000{word[time.end(1) :]}"
-    for end, character in enumerate(word):
-        if not character.isdigit():
-            if word[:end].isascii() and end:
-                return f"{int(word[:end]) + 1:0{end}d}{word[end:]}"
-            break
-    else:
-        return f"{int(word) + 1:0{len(word)}d}" if word.isascii() and word else word
+    if number := NUMBER.match(word):
+        return f"{int(number[0]) + 1:0{len(number[0])}d}{word[number.end() :]}"
     for place in range(len(word) - 1, -1, -1):
         if word[place].isalnum():
-            if word[place].isdigit():
-                other = "1" if word[place] != "1" else "2"
-            else:
-                other = next(letter for letter in LETTERS if letter != word[place].lower())
-            return word[:place] + other + word[place + 1 :]
+            first, second = ("1", "2") if word[place].isdigit() else ("x", "y")
+            return word[:place] + (second if word[place].lower() == first else first) + word[place + 1 :]
     return word

@@ -28,7 +28,6 @@ Run = TypeVar("Run", bound=PageRun)
 # A block with a lie in it may take so many times as long as without, and so many seconds more; then it counts as one
 # that does not end.
 SLOWNESS, PATIENCE = 4.0, 3.0
-TOO_LONG = "did not end"
 
 
 @dataclass
@@ -151,6 +150,5 @@ def _advanced(
 def _verdict(lie: Lie, run: PageRun) -> Verdict:
     for outcome in run.outcomes.values():
         if outcome.failure is not None:
-            summary = outcome.failure.summary
-            return Verdict(lie, Fate.RUN, outcome.failure.line, TOO_LONG if TOO_LONG in summary else summary)
+            return Verdict(lie, Fate.RUN, outcome.failure.line, outcome.failure.summary)
     return Verdict(lie, Fate.SURVIVED)

@@ -19,7 +19,7 @@ from mutants.reach import Reach, ReachError, record
 from mutants.report import REPORT, Report, survivor
 from mutants.reviewed import ReviewError, read_reviews
 from trials.branch import BranchError, changed_lines
-from trials.figures import write
+from trials.figures import say, write
 from trials.pool import WorkerError, results
 
 SOURCE = Path("backend") / "src"
@@ -144,12 +144,6 @@ def tried(
         if done % 100 == 0:
             say(f"{done} of {len(mutants)}")
     return findings
-
-
-def say(*lines: str) -> None:
-    """Print lines at once, also where nobody sits at a terminal."""
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import ast
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import accumulate, islice
 from typing import Any
 
 import libcst as cst
-from libcst.metadata import MetadataWrapper, PositionProvider
-from mutmut.mutation import mutators
-from mutmut.mutation.file_mutation import MutationVisitor
-from mutmut.mutation.pragma_handling import get_ignored_lines
+from mutmut.mutation.file_mutation import create_mutations
 
 
 @dataclass(frozen=True)
@@ -56,78 +50,38 @@ def mutants_of(file: str, source: str) -> list[Mutant]:
         file: the file's path below the checkout.
         source: what it holds.
     """
-    wrapper = MetadataWrapper(cst.parse_module(source))
-    visitor = MutationVisitor(OPERATORS, get_ignored_lines(file, source, wrapper, None))
-    wrapper.visit(visitor)
-    places = wrapper.resolve(PositionProvider)
-    text = _Text(file, source)
-    starts = text.starts
-    found = set()
-    for mutation in visitor.mutations:
-        place = places[mutation.original_node]
-        span = (starts[place.start.line - 1] + place.start.column, starts[place.end.line - 1] + place.end.column)
-        before, after = (wrapper.module.code_for_node(node) for node in (mutation.original_node, mutation.mutated_node))
-        mutant = text.mutant(span, before, after)
-        if mutant is None:
-            changed = wrapper.module.deep_replace(mutation.original_node, mutation.mutated_node)
-            assert isinstance(changed, cst.Module)
-            mutant = text.mutant((0, len(source)), source, changed.code)
-            assert mutant is not None
-        found.add(mutant)
+    module, mutations, *_ = create_mutations(file, source)
     declared = {
         line
         for node in ast.parse(source).body
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
         for line in statement_lines(source, node.lineno)
     }
+    found = set()
+    strings = set()
+    for mutation in mutations:
+        original = mutation.original_node
+        # The first change of a string puts XX around it; who notices that not, notices no other case either.
+        if original not in strings:
+            changed = module.deep_replace(original, mutation.mutated_node)
+            assert isinstance(changed, cst.Module)
+            found.add(_mutant(file, source, changed.code))
+        if isinstance(original, cst.SimpleString):
+            strings.add(original)
     ordered = sorted(found, key=lambda one: (one.start, one.end, one.text))
     return [mutant for mutant in ordered if mutant.line not in declared and _parses(mutant, source)]
 
 
-@dataclass(frozen=True)
-class _Text:
-    """A file that is changed."""
-
-    file: str
-    source: str
-
-    @cached_property
-    def starts(self) -> list[int]:
-        """Where its lines start."""
-        return list(accumulate((len(line) for line in self.source.splitlines(keepends=True)), initial=0))
-
-    def mutant(self, span: tuple[int, int], before: str, after: str) -> Mutant | None:
-        """The mutant that has one code in the place of another; None where the source has that code in other words.
-
-        A node's place is without the parentheses and spaces around it, which its code has; and the code of a node of
-        several lines is without the indentation of the block that it stands in.
-        """
-        source = self.source
-        inside = before.find(source[slice(*span)])
-        if inside < 0:
-            return None
-        first = _common(before, after)
-        last = min(_common(before[::-1], after[::-1]), len(before) - first, len(after) - first)
-        start = span[0] - inside + first
-        end = start + len(before) - first - last
-        new = after[first : len(after) - last]
-        if source[start:end] != before[first : len(before) - last]:
-            return None
-        line_start, line_end = source.rfind("\n", 0, start) + 1, source.find("\n", max(end - 1, start))
-        old = source[line_start : line_end if line_end >= 0 else len(source)]
-        changed = old[: start - line_start] + new + old[end - line_start :]
-        line = bisect_right(self.starts, start)
-        return Mutant(self.file, start, end, new, line, _one_line(old), _one_line(changed))
-
-
-def _parses(mutant: Mutant, source: str) -> bool:
-    if mutant.before == mutant.after and not mutant.text.strip():
-        return False
-    try:
-        ast.parse(mutant.apply(source))
-    except SyntaxError:
-        return False
-    return True
+def _mutant(file: str, source: str, changed: str) -> Mutant:
+    """The mutant that makes one text of another."""
+    start = _common(source, changed)
+    same = min(_common(source[::-1], changed[::-1]), min(len(source), len(changed)) - start)
+    end = len(source) - same
+    first, last = source.rfind("\n", 0, start) + 1, source.find("\n", max(end - 1, start))
+    last = last if last >= 0 else len(source)
+    before, after = source[first:last], changed[first : last + len(changed) - len(source)]
+    line = source.count("\n", 0, start) + 1
+    return Mutant(file, start, end, changed[start : len(changed) - same], line, _one_line(before), _one_line(after))
 
 
 def _common(one: str, other: str) -> int:
@@ -140,15 +94,14 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _string(node: Any) -> Iterator[Any]:
-    """A text with XX around it; who does not notice that notices neither lower nor upper case."""
-    yield from islice(mutators.operator_string(node), 1)
-
-
-OPERATORS: list[tuple[Any, Any]] = [
-    (kind, _string if operator is mutators.operator_string else operator)
-    for kind, operator in mutators.mutation_operators
-]
+def _parses(mutant: Mutant, source: str) -> bool:
+    if mutant.before == mutant.after and not mutant.text.strip():
+        return False
+    try:
+        ast.parse(mutant.apply(source))
+    except SyntaxError:
+        return False
+    return True
 
 
 def statement_lines(source: str, line: int) -> range:

@@ -47,12 +47,11 @@ class Reach:
     def tests_of(self, mutant: Mutant, source: str) -> list[str]:
         """The tests that reach a mutant, the quickest first.
 
-        What runs when its file is imported is reached by every test that reaches any line of it.
+        What runs when its file is imported is reached by every test that reaches any line of it, whichever imports it.
         """
         lines = self.lines.get(mutant.file, {})
-        found = {test for line in statement_lines(source, mutant.line) for test in lines.get(line, ())}
-        if not found and not is_in_function(source, mutant.line):
-            found = {test for tests in lines.values() for test in tests}
+        places = statement_lines(source, mutant.line) if is_in_function(source, mutant.line) else lines
+        found = {test for line in places for test in lines.get(line, ())}
         return sorted(found, key=lambda test: self.durations[test])
 
 

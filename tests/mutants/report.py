@@ -77,9 +77,8 @@ class Report:
     def write(self, path: Path) -> None:
         """Write what became of each mutant."""
         mutants = [
-            {"file": mutant.file, "line": mutant.line, "before": mutant.before, "after": mutant.after}
-            | {"verdict": finding.verdict.value, "test": finding.test, "tests": finding.count}
-            | {"seconds": finding.seconds}
+            {**_place(mutant), "verdict": finding.verdict.value, "test": finding.test}
+            | {"tests": finding.count, "seconds": finding.seconds}
             for mutant, finding in self.findings.items()
         ]
         write(path, {"postgresql": self.postgresql, "mutants": mutants})
@@ -95,10 +94,7 @@ class Report:
             "of": self.of,
             "tests": self.tests,
             **{name: total[name] for name in COLUMNS[:3]},
-            "survivors": [
-                {"file": mutant.file, "line": mutant.line, "before": mutant.before, "after": mutant.after}
-                for mutant in self.left
-            ],
+            "survivors": [_place(mutant) for mutant in self.left],
         }
 
 
@@ -109,3 +105,7 @@ def survivor(mutant: Mutant, finding: Finding) -> Iterator[str]:
     yield f"{mutant.file}:{mutant.line}: {why}"
     yield f"  - {mutant.before}"
     yield f"  + {mutant.after}"
+
+
+def _place(mutant: Mutant) -> dict[str, Any]:
+    return {"file": mutant.file, "line": mutant.line, "before": mutant.before, "after": mutant.after}

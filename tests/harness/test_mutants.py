@@ -46,8 +46,11 @@ if sys.argv[1:] == ["thirsty"]:
 """
 
 TEST = """\
+import os
 import subprocess
 import sys
+
+import pytest
 
 from src.garden import counted
 
@@ -56,9 +59,15 @@ def test_counted():
     assert counted(3) == 1
 
 
-def test_thirsty_in_a_process():
+@pytest.fixture
+def environment():
+    return {**os.environ}
+
+
+def test_thirsty_in_a_process(environment):
     command = [sys.executable, "-m", "src.garden", "thirsty"]
-    assert subprocess.run(command, cwd="backend", capture_output=True, text=True).stdout == "False\\n"
+    ran = subprocess.run(command, cwd="backend", env=environment, capture_output=True, text=True)
+    assert ran.stdout == "False\\n"
 
 
 def test_that_fails():

@@ -19,27 +19,28 @@ PROCESS = "COVERAGE_PROCESS_CONFIG"
 # Where the figures go; a name that the environment of a run lets through.
 TESTS = "HANDBOOK_MUTANTS_TESTS"
 
-_configuration: list[str] = []
+# What says it to the processes of the test that runs.
+_own: dict[str, str] = {}
 _durations: defaultdict[str, float] = defaultdict(float)
 _failed: set[str] = set()
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """Measure what the test starts, and say that it is the test's."""
-    if not _configuration:
-        _configuration.append(os.environ.get(PROCESS, ""))
-    if _configuration[0]:
-        configuration = CoverageConfig.deserialize(_configuration[0])
-        configuration.context = f"{item.nodeid}|run"
-        os.environ[PROCESS] = configuration.serialize()
-    return (yield)
-
-
 @pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup() -> None:
-    if not _configuration and PROCESS in os.environ:
-        _configuration.append(os.environ[PROCESS])
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Say whose the processes are, before a fixture copies the environment."""
+    if PROCESS in os.environ:
+        configuration = CoverageConfig.deserialize(os.environ[PROCESS])
+        configuration.context = f"{item.nodeid}|run"
+        _own[PROCESS] = configuration.serialize()
+    os.environ.update(_own)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup() -> Iterator[None]:
+    """Measure what the test starts, also if a fixture has said that nobody should."""
+    result = yield
+    os.environ.update(_own)
+    return result
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

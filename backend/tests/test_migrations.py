@@ -17,6 +17,7 @@ from src.db.errors import (
     ConnectionLostError,
     HistoryError,
     MigrationCodeError,
+    MigrationDirectoryError,
     MigrationSqlError,
     TransactionEndedError,
 )
@@ -501,6 +502,14 @@ async def test_the_listed_files_are_applied_in_order(answering: AsyncMock) -> No
         answering.fetch.return_value = [{"version": "001"}, {"version": "002"}]
         assert await run_migrations("postgresql://nobody@nowhere/nothing") == []
     assert applying.await_count == 2
+
+
+async def test_files_of_the_callers_own_may_come_from_an_empty_directory(answering: AsyncMock, tmp_path: Path) -> None:
+    with pytest.raises(MigrationDirectoryError, match=f"^there are no migrations in {tmp_path}"):
+        await run_migrations("postgresql://nobody@nowhere/nothing", directory=tmp_path)
+    answering.fetch.return_value = [{"version": "001"}]
+    with patch("src.db.migration_runner.get_migration_files", return_value=[("001", Path("001_a.py"))]):
+        assert await run_migrations("postgresql://nobody@nowhere/nothing", directory=tmp_path) == []
 
 
 async def test_a_mock_of_a_connection_is_migrated(answering: AsyncMock, write: Write, tmp_path: Path) -> None:

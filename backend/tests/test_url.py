@@ -62,6 +62,14 @@ def test_what_asyncpg_does_not_know_is_left_out() -> None:
     assert url.for_asyncpg(f"{known}&channel_binding=require&pgbouncer=true&connect_timeout=3") == known
     assert url.for_asyncpg("postgresql:///plants?pgbouncer=true") == "postgresql:///plants"
     assert url.for_asyncpg(known) == known
+    others = (
+        *("channel_binding", "connect_timeout", "fallback_application_name", "keepalives", "keepalives_count"),
+        *("keepalives_idle", "keepalives_interval", "load_balance_hosts", "sslcertmode", "sslcompression", "sslsni"),
+        *("tcp_user_timeout", "connection_limit", "pgbouncer", "pool_timeout", "prepared_statements"),
+        *("statement_cache_size", "supa", "uselibpqcompat", "workaround"),
+    )
+    written = "&".join(f"{name}=1" for name in others)
+    assert url.for_asyncpg(f"{known}&{written}") == known
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,11 @@ async def test_a_database_that_goes_and_comes_back_at_another_address(
     ]
 
 
+def test_the_times_are_those_that_the_handbook_names() -> None:
+    assert (readiness.ANSWER_SECONDS, readiness.CACHED_SECONDS) == (1, 1)
+    assert readiness._PATIENCE == 3
+
+
 async def test_an_answer_is_used_for_a_second(migrated_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = 100.0
     monkeypatch.setattr(readiness, "time", SimpleNamespace(monotonic=lambda: clock))

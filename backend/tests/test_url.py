@@ -14,6 +14,7 @@ from src.db import url
         ("postgres://me:hush@a:1,[::1],b/plants", "a:1,[::1],b, database plants"),
         ("postgresql:///plants?host=/run/postgresql", "/run/postgresql, database plants"),
         ("postgresql://me@", "the default host"),
+        ("postgresql://me@work:p@ss@host:65535/plants", "host:65535, database plants"),
     ],
 )
 def test_what_may_be_shown(written: str, shown: str) -> None:
@@ -52,7 +53,7 @@ def test_what_is_a_socket(written: str, *, local: bool) -> None:
     assert url.is_local(written) == local
 
 
-@pytest.mark.parametrize(("query", "seconds"), [("", None), ("?connect_timeout=15", 15), ("?connect_timeout=0", None)])
+@pytest.mark.parametrize(("query", "seconds"), [("", None), ("?connect_timeout=1", 1), ("?connect_timeout=0", None)])
 def test_the_time_for_connecting(query: str, seconds: float | None) -> None:
     assert url.connect_timeout(f"postgresql://me@host/plants{query}") == seconds
 
@@ -62,6 +63,7 @@ def test_what_asyncpg_does_not_know_is_left_out() -> None:
     assert url.for_asyncpg(f"{known}&channel_binding=require&pgbouncer=true&connect_timeout=3") == known
     assert url.for_asyncpg("postgresql:///plants?pgbouncer=true") == "postgresql:///plants"
     assert url.for_asyncpg(known) == known
+    assert url.for_asyncpg("postgresql://host/p?supa=a=b&options=c?d") == "postgresql://host/p?options=c?d"
     others = (
         *("channel_binding", "connect_timeout", "fallback_application_name", "keepalives", "keepalives_count"),
         *("keepalives_idle", "keepalives_interval", "load_balance_hosts", "sslcertmode", "sslcompression", "sslsni"),
@@ -80,6 +82,8 @@ def test_what_asyncpg_does_not_know_is_left_out() -> None:
         ("postgresql://me:one@host/p?pass%77ord=two", "postgresql://me@host/p", "one"),
         ("postgresql:///p?host=/run&sslpassword=x&pgbouncer=true", "postgresql:///p?host=/run", None),
         ("postgresql://host/p?channel_binding=require", "postgresql://host/p?channel_binding=require", None),
+        ("postgresql://me:p@ss@host/p", "postgresql://me@host/p", "p@ss"),
+        ("postgresql:///p?options=a://b@c", "postgresql:///p?options=a://b@c", None),
     ],
 )
 def test_a_password_is_no_argument(written: str, argument: str, password: str | None) -> None:
@@ -103,6 +107,8 @@ def test_a_password_is_no_argument(written: str, argument: str, password: str | 
             "PGAPPNAME=x PGDATABASE=d PGHOST=/run PGPORT=5432 PGUSER=me",
         ),
         ("postgresql:///?pgbouncer=true", ""),
+        ("postgresql://a,b/d", "PGDATABASE=d PGHOST=a,b"),
+        ("postgresql://me@work@X/d", "PGDATABASE=d PGHOST=X PGUSER=me@work"),
     ],
 )
 def test_what_programs_are_told(written: str, variables: str) -> None:

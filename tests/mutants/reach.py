@@ -9,6 +9,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from coverage import CoverageData
@@ -47,12 +48,19 @@ class Reach:
     def tests_of(self, mutant: Mutant, source: str) -> list[str]:
         """The tests that reach a mutant, the quickest first.
 
-        What runs when its file is imported is reached by every test that reaches any line of it, whichever imports it.
+        What runs when its file is imported is reached by every test that reaches any line of it, whichever imports it;
+        and a test that reaches no line of any file looks at something that an import has made.
         """
         lines = self.lines.get(mutant.file, {})
-        places = statement_lines(source, mutant.line) if is_in_function(source, mutant.line) else lines
-        found = {test for line in places for test in lines.get(line, ())}
+        if is_in_function(source, mutant.line):
+            found = {test for line in statement_lines(source, mutant.line) for test in lines.get(line, ())}
+        else:
+            found = {test for tests in lines.values() for test in tests} | self._lookers
         return sorted(found, key=lambda test: self.durations[test])
+
+    @cached_property
+    def _lookers(self) -> set[str]:
+        return set(self.durations).difference(*(tests for lines in self.lines.values() for tests in lines.values()))
 
 
 def record(copy: Path, tests: Sequence[str], workers: int) -> Reach:

@@ -37,3 +37,11 @@ def test_the_text_starts_with_the_place_and_ends_with_the_page() -> None:
     error = errors.MigrationCodeError("up raised KeyError", file=Path("007_x.py"))
     assert str(error).startswith("007_x.py: up raised KeyError\n")
     assert str(errors.MigrationCodeError("no file")).startswith("no file\n")
+
+
+def test_an_error_carries_what_postgresql_said() -> None:
+    parts = {"sqlstate": "42703", "detail": "the detail", "hint": "the hint"}
+    error = errors.MigrationSqlError("no such column", file=Path("007_x.py"), line=3, **parts)
+    assert {name: getattr(error, name) for name in parts} == parts
+    assert error.args == ("no such column",)
+    assert error.undone is False

@@ -39,6 +39,11 @@ async def test_a_connection_says_who_it_is(migrated_url: str) -> None:
         assert await pool.fetchval("SHOW application_name") == "plantops"
 
 
+async def test_an_ipv6_address_may_be_one_of_several_hosts() -> None:
+    text = await refusal(connection.connect, "postgresql://me:h[u]sh@127.0.0.1:1,[::1]:1/plants")
+    assert text.startswith("cannot connect to 127.0.0.1:1,[::1]:1, database plants: nothing answers at that address.\n")
+
+
 @pytest.mark.parametrize("open_", OPEN)
 async def test_nothing_answers(open_: Callable[[str], Awaitable[object]]) -> None:
     with socket.socket() as reserved:
@@ -66,15 +71,18 @@ async def test_a_role_that_is_not_there(database_url: str) -> None:
 async def test_a_server_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "CONNECT_TIMEOUT", 0.2)
 
-    async def silent(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(0.5)
+    given_up = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
         writer.close()
+        given_up.set()
 
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
         text = await refusal(connection.connect, f"postgresql://me:hush@127.0.0.1:{port}/plants")
-        await asyncio.sleep(0.5)
+        await given_up.wait()
     assert "the server did not answer within" in text
 
 

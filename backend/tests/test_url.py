@@ -75,6 +75,18 @@ def test_what_asyncpg_does_not_know_is_left_out() -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "given"),
+    [
+        ("postgresql://me@a:1,[::1]:2/d?sslmode=prefer", "postgresql://me@/d?sslmode=prefer&host=a:1,%5B::1%5D:2"),
+        ("postgresql://[::1]/d", "postgresql://@/d?host=%5B::1%5D"),
+        ("postgresql://me:h[u]sh@host:1/d", "postgresql://me:h%5Bu%5Dsh@/d?host=host:1"),
+    ],
+)
+def test_brackets_do_not_reach_the_hosts_that_asyncpg_splits(written: str, given: str) -> None:
+    assert url.for_asyncpg(written) == given
+
+
+@pytest.mark.parametrize(
     ("written", "argument", "password"),
     [
         ("postgresql://me:pass%20word@a:1,b/p", "postgresql://me@a:1,b/p", "pass word"),

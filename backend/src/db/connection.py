@@ -10,7 +10,6 @@ import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
-from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import asyncpg.pool
@@ -64,9 +63,8 @@ _UNREADABLE = (FileNotFoundError, IsADirectoryError, PermissionError)
 
 def _unreadable(database_url: str) -> tuple[str, str] | None:
     """Find a file of TLS that cannot be read: what names it, and its path."""
-    query = parse_qs(urlsplit(database_url).query)
     for name in _FILES:
-        path = query.get(name, [os.environ.get(f"PG{name.upper()}", "")])[0]
+        path = url.parameter(database_url, name) or os.environ.get(f"PG{name.upper()}", "")
         if path and not (Path(path).is_file() and os.access(path, os.R_OK)):
             return name, path
     return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import parse_qs, unquote, unquote_plus, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, unquote_plus, urlsplit
 
 _HOST = re.compile(r"(?:\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]*))?")
 _LAST_PORT = 65535
@@ -30,11 +30,11 @@ def hosts(url: str) -> str:
     Raises:
         ValueError: the URL is malformed. What its text says of it may hold a part of the password.
     """
-    parts = urlsplit(url)
+    parts = _split(url)
     # In a password, each of these ends what is taken for the host, and what looks like a host is a part of it.
     if parts.scheme not in {"postgresql", "postgres"} or "@" in parts.path or parts.fragment:
         raise ValueError(url)
-    written = parts.netloc.rpartition("@")[2]
+    written = parts.netloc.rpartition("@")[2].replace("%5B", "[").replace("%5D", "]")
     for host in written.split(","):
         match = _HOST.fullmatch(host)
         if match is None or (match[1] and not 0 < int(match[1]) <= _LAST_PORT):
@@ -48,14 +48,14 @@ def address(url: str) -> str:
     Raises:
         ValueError: the URL is malformed.
     """
-    name = urlsplit(url).path.removeprefix("/")
-    host = hosts(url) or _value(url, "host") or "the default host"
+    name = _split(url).path.removeprefix("/")
+    host = hosts(url) or parameter(url, "host") or "the default host"
     return f"{host}, database {name}" if name else host
 
 
 def is_local(url: str) -> bool:
     """Tell whether a URL names nothing but Unix sockets, on which nothing is encrypted."""
-    named = unquote(hosts(url)) or _value(url, "host") or ""
+    named = unquote(hosts(url)) or parameter(url, "host") or ""
     return all(host.startswith("/") for host in named.split(","))
 
 
@@ -65,13 +65,21 @@ def connect_timeout(url: str) -> float | None:
     Raises:
         ValueError: it is not a number of seconds.
     """
-    seconds = int(_value(url, "connect_timeout") or 0)
+    seconds = int(parameter(url, "connect_timeout") or 0)
     return seconds if seconds > 0 else None
 
 
 def for_asyncpg(url: str) -> str:
-    """Return a URL without the parameters that asyncpg would take for settings of the server."""
-    return _without(url, _LIBPQ | _POOLS)
+    """Return a URL without the parameters that asyncpg would take for settings of the server.
+
+    If it has brackets, its hosts become a parameter: see ``_split``, since asyncpg splits it as Python does.
+    """
+    known = _without(url, _LIBPQ | _POOLS)
+    if not {"[", "]"} & set(known):
+        return known
+    parts = _split(known)
+    login, _, places = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{login}@", query="&".join(filter(None, [parts.query, f"host={places}"]))).geturl()
 
 
 def for_libpq(url: str) -> tuple[str, dict[str, str]]:
@@ -80,21 +88,21 @@ def for_libpq(url: str) -> tuple[str, dict[str, str]]:
     Every user of a machine can read the arguments of a program, so the URL is left without any password.
     """
     start, _, rest = url.partition("://")
-    login, at, place = rest.rpartition("@") if "@" in urlsplit(url).netloc else ("", "", rest)
+    login, at, place = rest.rpartition("@") if "@" in _split(url).netloc else ("", "", rest)
     user, _, password = login.partition(":")
     known = _without(f"{start}://{user}{at}{place}", _SECRETS | _POOLS)
-    found = unquote(password) or _value(url, "password")
+    found = unquote(password) or parameter(url, "password")
     return known, {"PGPASSWORD": found} if found else {}
 
 
 def variables(url: str) -> dict[str, str]:
     """Return the PG* variables by which psql, pg_dump and the like find the database of a URL without being told."""
     known, secret = for_libpq(url)
-    parts = urlsplit(known)
+    parts = _split(known)
     user, _, places = parts.netloc.rpartition("@")
     pairs = [place.rpartition(":") if re.search(r":\d*$", place) else (place, "", "") for place in places.split(",")]
     found = {
-        "host": ",".join(unquote(host.strip("[]")) for host, _, _ in pairs),
+        "host": ",".join(unquote(host).strip("[]") for host, _, _ in pairs),
         "port": ",".join(port for _, _, port in pairs),
         "user": unquote(user),
         "dbname": unquote(parts.path.removeprefix("/")),
@@ -104,9 +112,14 @@ def variables(url: str) -> dict[str, str]:
     return {**{name: value for name, value in named.items() if value.strip(",")}, **secret}
 
 
-def _value(url: str, name: str) -> str | None:
-    """Return the value of a parameter, the last one where there are more, as asyncpg does."""
-    return parse_qs(urlsplit(url).query).get(name, [None])[-1]
+def parameter(url: str, name: str) -> str | None:
+    """Return the value of a parameter, the last one if there are more, as asyncpg does."""
+    return parse_qs(_split(url).query).get(name, [None])[-1]
+
+
+def _split(url: str) -> SplitResult:
+    """Split a URL, with its brackets as %5B and %5D: newer Pythons refuse an IPv6 address that is not the only host."""
+    return urlsplit(url.replace("[", "%5B").replace("]", "%5D"))
 
 
 def _without(url: str, names: set[str]) -> str:

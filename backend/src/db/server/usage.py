@@ -7,8 +7,8 @@ import fcntl
 import json
 import os
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, urlsplit
 
+from ..url import parameter
 from .file_lock import held
 from .handle import Server
 from .installation import installed
@@ -119,5 +119,5 @@ def _is_development(database_url: str, directory: Path) -> bool:
     """Tell whether a URL is the development server's, as in `make shell`: what is started there uses it on its own."""
     with contextlib.suppress(OSError, ValueError, KeyError):
         host = json.loads((directory / "state.json").read_text())["host"]
-        return parse_qs(urlsplit(database_url).query).get("host") == [host]
+        return bool(parameter(database_url, "host") == host)
     return False

@@ -195,7 +195,7 @@ def test_a_duration_is_written_with_what_counts(seconds: float, text: str) -> No
 @pytest.mark.slow
 def test_a_long_migration_is_timed_in_seconds(garden: Rehearse, write: Write) -> None:
     write("002_wait.py", "SELECT pg_sleep(1)")
-    assert re.match(r"002_wait\.py  1\.\d s\n", garden())
+    assert re.match(r"002_wait\.py  [1-9]\d*\.\d s\n", garden())
 
 
 def test_the_report_as_json(garden: Rehearse, write: Write) -> None:
@@ -211,7 +211,7 @@ def test_the_report_as_json(garden: Rehearse, write: Write) -> None:
         "notes": [],
         "remains": "sequence values",
     }
-    assert 0 < migration.pop("seconds") < 1
+    assert 0 < migration.pop("seconds") < 30
     assert migration == {
         "version": "002",
         "file": "002_add.py",
@@ -516,7 +516,7 @@ def test_a_rehearsal_that_is_told_to_end_leaves_no_lock(
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -617,6 +617,21 @@ def test_the_copy_has_the_history(garden: Rehearse, write: Write) -> None:
 
         async def up(conn):
             assert await conn.fetchval("SELECT array_agg(version) FROM schema_migrations") == ["001"]
+        """,
+    )
+    garden()
+    assert garden.status == 0
+
+
+def test_outside_a_transaction_a_lock_is_waited_for_as_at_a_start(garden: Rehearse, write: Write) -> None:
+    write(
+        "002_it.py",
+        """
+        transactional = False
+
+
+        async def up(conn):
+            assert await conn.fetchval("SHOW lock_timeout") == "0"
         """,
     )
     garden()
@@ -853,7 +868,6 @@ def test_a_session_that_observes_and_breaks(garden: Rehearse, write: Write) -> N
                 "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
                 " WHERE application_name = 'plantops-rehearsal-observer' AND datname = current_database()"
             )
-            await conn.execute("SELECT pg_sleep(0.3)")  # it looks every millisecond
         """,
     )
     # asyncpg finds the connection broken or closed, as the moment will have it.

@@ -41,7 +41,8 @@ async def replay(url: str, applied: Sequence[str], waiting: Files) -> list[Migra
                 with loaded(path) as migration:
                     report.transactional = migration.transactional
                     observe = _inside if migration.transactional else _outside
-                    await conn.execute(settings())
+                    # As at a start, where one outside a transaction waits for as long as it has to.
+                    await conn.execute(settings() if migration.transactional else settings(lock_timeout=0))
                     await apply(conn, version, await observe(conn, url, migration, report))
             except MigrationError as error:
                 report.error = error

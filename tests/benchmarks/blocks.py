@@ -23,7 +23,7 @@ import asyncpg  # noqa: E402 - below the paths that the next ones are found on
 from figure import Figure, report  # noqa: E402
 
 from handbook.postgres import Postgres, serve  # noqa: E402
-from harness.project import Project  # noqa: E402
+from harness.project import Project, visit  # noqa: E402
 
 BLOCKS_A_PAGE = 20
 ROUNDS = 5
@@ -45,6 +45,7 @@ def main() -> int:
             blocks.append(seconds(lambda: run(small, "docs")))
             functions.append(seconds(lambda: run(small, "functions")))
         many = [seconds(lambda: run(large, "docs")) for _ in range(3)]
+        saved = save(small, Path(scratch) / "report.txt")
     few, plain, more = (statistics.median(times) for times in (blocks, functions, many))
     return report(
         [
@@ -56,6 +57,7 @@ def main() -> int:
                 f"{few:.2f} s, {plain:.2f} s",
                 goal=1.3,
             ),
+            Figure("a page of 20 blocks that is saved, until the browser has its marks", saved, 2, unit="s"),
             Figure("10,000 blocks on 500 pages, as against 1,000", more / few, 12, f"{more:.2f} s", goal=11),
         ]
     )
@@ -97,6 +99,17 @@ def write_functions(project: Project, count: int) -> None:
             indented = "".join(f"    {line}\n" for line in body.splitlines())
             functions.append(f"def test_{number}():\n{indented}")
         (project.directory / "functions" / f"test_page_{page:03}.py").write_text("\n\n".join(functions))
+
+
+def save(project: Project, report: Path) -> float:
+    """Save a page while the site is served, and return how many seconds it takes until its marks can be had."""
+    project.become_a_site()
+    project.write("index.md", "# Start\n")
+    failing = "# Page\n\n" + "\n".join(f"```python\n{body}```\n" for body in bodies(1)) + "\n```python\n1 / 0\n```\n"
+    with project.served(report) as address:
+        visit(f"{address}/page-001.html", lambda text: "data-proof-key" in text)
+        project.write("page-001.md", failing)
+        return seconds(lambda: visit(f"{address}/.proof?page=page-001.md", lambda text: "ZeroDivisionError" in text))
 
 
 def run(project: Project, what: str) -> None:

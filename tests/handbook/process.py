@@ -132,8 +132,8 @@ class Process:
             ProcessError: the function raised; the text is the traceback.
         """
         name = f"{function.__module__}:{function.__qualname__}"
+        self.is_busy = True  # before it is asked: an interruption comes at any moment
         self._send({"call": name, "arguments": arguments}, descriptors)
-        self.is_busy = True
         reply = self._reply(limit, watch)
         self.is_busy = False
         if reply.get("forks") and select.select([self._connection], [], [], LAST_WORDS)[0]:

@@ -7,9 +7,16 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable
+import time
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import pytest
+
+from handbook.workspace import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("Makefile", "mkdocs.yml", "pyproject.toml")
@@ -17,6 +24,7 @@ LINKED = (".venv", "backend", "requirements", "tests", "docs/website", "docs/the
 # What would tie the inner run to the one it is started from, apart from the server, and what makes pytest tell more.
 FOREIGN = ("PYTEST_", "HANDBOOK_PAGE", "CI", "BUILD_NUMBER")
 SERVER = ("HANDBOOK_", "PLANTOPS_RUN")
+PATIENCE = 60  # seconds for what another process has to do, on a machine with other work
 # The commands that the harness tells a person to type start so.
 COMMAND = ("-m", "pytest", "-p", "no:cacheprovider", "-o", "console_output_style=classic")
 
@@ -111,11 +119,53 @@ class Project:
             text=True,
         )
 
+    @contextmanager
+    def served(self, report: Path) -> Iterator[str]:
+        """Serve the project's site as `make serve` does, and yield its address; at the end the server ends well.
+
+        Args:
+            report: the file that gets what the server prints.
+        """
+        address = f"127.0.0.1:{free_port()}"
+        with (
+            report.open("w") as terminal,
+            subprocess.Popen(
+                [sys.executable, "-m", "commands.live", "--address", address],
+                cwd=self.directory,
+                env={**self.environment, "PYTHONPATH": "backend:tests:docs", "NO_MKDOCS_2_WARNING": "1"},
+                stdout=terminal,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            ) as server,
+        ):
+            try:
+                yield f"http://{address}"
+            finally:
+                server.send_signal(signal.SIGINT)
+                status = server.wait(PATIENCE)
+        assert status == 0, report.read_text()
+
     def pytest(self, *arguments: str) -> Run:
         """Run pytest to its end; its last arguments name what it tests, `docs` for every page."""
         with self.start(*arguments) as process:
             output = process.communicate(timeout=300)[0]
         return Run(process.returncode, output)
+
+
+def visit(address: str, condition: Callable[[str], bool]) -> str:
+    """Ask an address until its answer meets a condition, and return that answer."""
+    text = ""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        try:
+            with urllib.request.urlopen(address, timeout=PATIENCE) as answer:  # noqa: S310 - the address is a test's own
+                text = answer.read().decode()
+        except OSError:
+            text = ""
+        if condition(text):
+            return text
+        time.sleep(0.05)
+    pytest.fail(f"{address} does not answer as it should within {PATIENCE} s: {text[-2000:]}")
 
 
 @dataclass(frozen=True)

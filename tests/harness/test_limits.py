@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from handbook.postgres import Postgres
-from harness.project import Project
+from harness.project import PATIENCE, Project
 
 pytestmark = pytest.mark.slow
 
@@ -73,14 +73,14 @@ def test_a_run_that_is_interrupted_ends_in_order(kind: str, project: Project) ->
     project.write("b.md", f"{fence}\n{STARTED[kind]}\n{rest}")
     with project.start("-v", "docs") as process:
         pages = project.directory / "scratch" / "pages"
-        end = time.monotonic() + 120
+        end = time.monotonic() + PATIENCE
         while not list(pages.glob("b-*/started")):
             if time.monotonic() > end:
                 process.kill()
                 pytest.fail(process.communicate()[0])
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        output = process.communicate(timeout=30)[0]
+        output = process.communicate(timeout=PATIENCE)[0]
     assert process.returncode == pytest.ExitCode.INTERRUPTED, output
     assert list(pages.iterdir()) == []
     proven = json.loads((project.directory / "build" / "proof.json").read_text())["pages"]

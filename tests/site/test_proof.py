@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import signal
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -15,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from handbook.workspace import free_port
-from harness.project import Project
+from harness.project import PATIENCE, Project, visit
 from website.digest import block_key
 from website.marks.block import Blocks
 from website.marks.mark import mark
@@ -260,56 +256,32 @@ def test_without_a_proof_every_mark_says_so() -> None:
 
 
 def test_a_served_page_is_proven_again_when_it_is_saved(project: Project, tmp_path: Path) -> None:
-    """Save a page, and see within two seconds that the site tells the browser what its blocks did."""
+    """Save a page, and see that the site tells the browser what its blocks did."""
     prove(project)
-    port = free_port()
-    address = f"http://127.0.0.1:{port}"
-    environment = {**project.environment, "PYTHONPATH": "backend:tests:docs", "NO_MKDOCS_2_WARNING": "1"}
     report = tmp_path / "report.txt"
-    with (
-        report.open("w") as terminal,
-        subprocess.Popen(
-            [sys.executable, "-m", "commands.live", "--address", f"127.0.0.1:{port}"],
-            cwd=project.directory,
-            env=environment,
-            stdout=terminal,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        ) as live,
-    ):
-        try:
-            wait_for(f"{address}/garden.html", lambda text: "data-proof-key" in text, 20)
-            for headers in ({"Host": f"example.com:{port}"}, {"Origin": "http://example.com"}, {"Origin": "null"}):
-                stranger = urllib.request.Request(f"{address}/.proof?page=garden.md", headers=headers)  # noqa: S310
-                with pytest.raises(urllib.error.HTTPError, match="403"):
-                    urllib.request.urlopen(stranger, timeout=5)  # noqa: S310
-            with urllib.request.urlopen(f"{address}/garden.md", timeout=5) as markdown:  # noqa: S310
-                assert markdown.read().decode() == GARDEN, "the link at the title"
-            own = urllib.request.Request(f"{address}/.proof?page=garden.md", headers={"Origin": address})  # noqa: S310
-            urllib.request.urlopen(own, timeout=5).close()  # noqa: S310
-            project.write("garden.md", GARDEN.replace("   1\n", "   7\n"))
-            saved = time.monotonic()
-            wait_for(f"{address}/.proof?page=garden.md", lambda text: "-    7\\n+    1" in text, 10)
-            failed = time.monotonic() - saved
-            while "docs/garden.md:29: the output differs" not in report.read_text():
-                assert time.monotonic() - saved < 30, "nothing is told on the terminal"
-                time.sleep(0.05)
-            # A page that cannot be read does not end the server, and says what is wrong.
-            project.write("garden.md", GARDEN + "\n```pyhton\nx\n```\n")
-            wait_for(f"{address}/.proof?page=garden.md", lambda text: "unknown language" in text, 10)
-            project.write("garden.md", GARDEN)
-            wait_for(
-                f"{address}/.proof?page=garden.md",
-                lambda text: "Failed" not in text and "unknown language" not in text,
-                10,
-            )
-        finally:
-            live.send_signal(signal.SIGINT)
-            live.wait(60)
-    assert live.returncode == 0, report.read_text()
-    # Two seconds are the promise; the machine may be busy with other tests here.
-    assert failed < 6, report.read_text()
+    with project.served(report) as address:
+        proof = f"{address}/.proof?page=garden.md"
+        visit(f"{address}/garden.html", lambda text: "data-proof-key" in text)
+        port = address.rpartition(":")[2]
+        for headers in ({"Host": f"example.com:{port}"}, {"Origin": "http://example.com"}, {"Origin": "null"}):
+            stranger = urllib.request.Request(proof, headers=headers)  # noqa: S310
+            with pytest.raises(urllib.error.HTTPError, match="403"):
+                urllib.request.urlopen(stranger, timeout=PATIENCE)  # noqa: S310
+        with urllib.request.urlopen(f"{address}/garden.md", timeout=PATIENCE) as markdown:  # noqa: S310
+            assert markdown.read().decode() == GARDEN, "the link at the title"
+        own = urllib.request.Request(proof, headers={"Origin": address})  # noqa: S310
+        urllib.request.urlopen(own, timeout=PATIENCE).close()  # noqa: S310
+        project.write("garden.md", GARDEN.replace("   1\n", "   7\n"))
+        visit(proof, lambda text: "-    7\\n+    1" in text)
+        end = time.monotonic() + PATIENCE
+        while "docs/garden.md:29: the output differs" not in report.read_text():
+            assert time.monotonic() < end, "nothing is told on the terminal"
+            time.sleep(0.05)
+        # A page that cannot be read does not end the server, and says what is wrong.
+        project.write("garden.md", GARDEN + "\n```pyhton\nx\n```\n")
+        visit(proof, lambda text: "unknown language" in text)
+        project.write("garden.md", GARDEN)
+        visit(proof, lambda text: "Failed" not in text and "unknown language" not in text)
 
 
 def test_a_site_without_a_proof_is_served_at_once_and_proves_the_open_page_first(tmp_path: Path) -> None:
@@ -319,46 +291,13 @@ def test_a_site_without_a_proof_is_served_at_once_and_proves_the_open_page_first
     for name in names:
         project.write(f"{name}.md", f"# {name}\n\n```bash\nsleep 1\n```\n")
     project.write("index.md", "# Garden\n")
-    port = free_port()
-    address = f"http://127.0.0.1:{port}"
-    environment = {**project.environment, "PYTHONPATH": "backend:tests:docs", "NO_MKDOCS_2_WARNING": "1"}
-    with subprocess.Popen(
-        [sys.executable, "-m", "commands.live", "--address", f"127.0.0.1:{port}"],
-        cwd=project.directory,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as live:
-        try:
-            wait_for(f"{address}/{names[-1]}.html", lambda text: "Not verified yet" in text, 60)
-            wait_for(f"{address}/.proof?page={names[-1]}.md", lambda text: "Ran" in text, 60)
-            proven = json.loads((project.directory / "build" / "proof.json").read_text())["pages"]
-            late = [name for name in names if proven[f"{name}.md"]]
-            wait_for(f"{address}/.proof?page={names[3]}.md", lambda text: "Ran" in text, 60)
-        finally:
-            live.send_signal(signal.SIGINT)
-            output = live.communicate(timeout=60)[0]
-    assert live.returncode == 0, output
+    with project.served(tmp_path / "report.txt") as address:
+        visit(f"{address}/{names[-1]}.html", lambda text: "Not verified yet" in text)
+        visit(f"{address}/.proof?page={names[-1]}.md", lambda text: "Ran" in text)
+        proven = json.loads((project.directory / "build" / "proof.json").read_text())["pages"]
+        late = [name for name in names if proven[f"{name}.md"]]
+        visit(f"{address}/.proof?page={names[3]}.md", lambda text: "Ran" in text)
     assert len(late) < len(names), "the open page waited for all the others"
-
-
-def wait_for(address: str, condition: object, seconds: float) -> None:
-    """Ask an address until its answer meets a condition."""
-    assert callable(condition)
-    text = ""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        try:
-            with urllib.request.urlopen(address, timeout=5) as answer:  # noqa: S310 - the address is this test's own
-                text = answer.read().decode()
-        except OSError:
-            text = ""
-        if condition(text):
-            return
-        time.sleep(0.05)
-    pytest.fail(f"{address} does not answer as it should within {seconds} s: {text[-2000:]}")
 
 
 def test_the_proof_records_what_the_issue_of_a_block_needs(project: Project) -> None:

@@ -32,7 +32,7 @@ FLOOR = @PYTHONPATH=tests $(PY) -m harness.floors
 PAGES := docs $(wildcard README.md CONTRIBUTING.md)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup environment serve check site browser check-site version lint test test-slow docs-test update-docs lies lies-changed mutants mutants-changed check-versions bench \
+.PHONY: help setup environment writable serve check site browser check-site version lint test test-slow docs-test update-docs lies lies-changed mutants mutants-changed check-versions bench \
 	bench-handbook restart-backend stop-backend logs psql shell python sandbox status migrate rehearse migration seal verify-migrations lock screenshot clean
 
 help: ## list these commands
@@ -42,6 +42,10 @@ help: ## list these commands
 # Silent where there is nothing to do, so that the output of a command is its own.
 environment:
 	@sh requirements/install.sh "$(VENV)" $(ASKED)
+
+# Caches, proofs and the site are written into the checkout.
+writable: environment
+	@[ -w . ] || { printf 'You cannot write to %s, and this command has to. Clone it to a directory of your own.\n' "$$PWD" >&2; exit 1; }
 
 setup: environment ## install the locked tools (each command does so)
 	@printf 'ready: '; $(PY) --version
@@ -66,7 +70,7 @@ $(HEADING) 'Site: build/site'
 	$(PY) -m website build/site || { rm -rf build/site; exit 1; }
 endef
 
-serve: environment ## show the handbook on http://127.0.0.1:8000
+serve: writable ## show the handbook on http://127.0.0.1:8000
 	@[ '$(PORT)' -ge 1 ] 2>/dev/null && [ '$(PORT)' -le 65535 ] \
 		|| { printf 'PORT is %s. It must be a whole number from 1 to 65535.\n' '$(PORT)' >&2; exit 1; }
 	@$(PY) -c 'import socket, sys; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); sys.exit(s.connect_ex(("127.0.0.1", $(PORT))) == 0)' \
@@ -75,7 +79,7 @@ serve: environment ## show the handbook on http://127.0.0.1:8000
 
 # Pages that are as they were when they were proven are left out; with ALL=1 they run too.
 ALL =
-check: environment ## lint, types, pages, tests, coverage, strict build
+check: writable ## lint, types, pages, tests, coverage, strict build
 	$(run-lint)
 	$(HEADING) 'Pages and the handbook'
 	@$(ALONE) $(PY) -m pytest $(PAGES) tests $(if $(ALL),,--unproven) --ignore tests/site/test_site.py -m 'not slow' $(WORKERS) --dist loadfile $(call RAN,tests)
@@ -104,39 +108,39 @@ VERSION = $(shell sed -n 's/^version = "\([0-9]*\.[0-9]*\).*/\1/p' pyproject.tom
 version: environment ## put the proven site beside its earlier versions, on gh-pages
 	@$(ALONE) PATH="$$(dirname $(PY)):$$PATH" sh .ci/version "$(VERSION)"
 
-lint: environment ## ruff, its formatter, mypy, spelling, migration files
+lint: writable ## ruff, its formatter, mypy, spelling, migration files
 	$(run-lint)
 
-test: environment ## all tests but the pages and the slow ones
+test: writable ## all tests but the pages and the slow ones
 	@$(ALONE) $(PY) -m pytest backend/tests tests -m 'not slow' $(WORKERS) --dist worksteal
 
-test-slow: environment ## the slow tests: set-up, stress, sabotage of the harness
+test-slow: writable ## the slow tests: set-up, stress, sabotage of the harness
 	$(HEADING) 'Slow tests'
 	@$(ALONE) $(PY) -m pytest backend/tests tests -m slow $(WORKERS) --dist worksteal $(call RAN,slow)
 	$(FLOOR) slow
 
-docs-test: environment ## run every block of the pages
+docs-test: writable ## run every block of the pages
 	@$(ALONE) $(PY) -m pytest $(PAGES) $(WORKERS) --dist loadfile
 
-update-docs: environment ## write what the blocks print into the pages
+update-docs: writable ## write what the blocks print into the pages
 	@$(ALONE) $(PY) -m pytest "$(PAGE)" --update-docs
 
-lies: environment ## alter what the pages show, one by one: they must fail
+lies: writable ## alter what the pages show, one by one: they must fail
 	@$(ALONE) PYTHONPATH=backend:tests:docs $(PY) -m lies "$(PAGE)" $(ARGS)
 
 BASE = main
-lies-changed: environment ## the same of the pages that differ from BASE
+lies-changed: writable ## the same of the pages that differ from BASE
 	@$(ALONE) PYTHONPATH=backend:tests:docs $(PY) -m lies --changed "$(BASE)" $(ARGS)
 
-mutants: environment ## change the backend place by place: a test must fail
+mutants: writable ## change the backend place by place: a test must fail
 	@$(ALONE) PYTHONPATH=backend:tests:docs $(PY) -m mutants $(ARGS)
 
-mutants-changed: environment ## the same of the lines that differ from BASE
+mutants-changed: writable ## the same of the lines that differ from BASE
 	@$(ALONE) PYTHONPATH=backend:tests:docs $(PY) -m mutants --changed "$(BASE)" $(ARGS)
 
 VERSIONS =
 check-versions: PAGE = docs/how-to
-check-versions: environment ## run the guides on PostgreSQL 14 to 18
+check-versions: writable ## run the guides on PostgreSQL 14 to 18
 	@$(ALONE) PYTHONPATH=backend:tests:docs exec $(PY) -m commands.versions $(PAGE) $(if $(VERSIONS),--versions $(VERSIONS))
 
 bench: environment ## time the migration runner against bare asyncpg
@@ -205,11 +209,10 @@ lock: ## lock the dependencies anew; ARGS=--upgrade: the newest
 
 CHROMIUM = chromium
 screenshot: site ## retake the README's picture (with Chromium)
-	@scratch=$$(mktemp -d); $(PY) -m http.server --bind 127.0.0.1 --directory build/site 8799 >/dev/null 2>&1 & server=$$!; \
-	trap 'kill $$server; rm -rf "$$scratch"' EXIT; sleep 1; \
+	@scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
 	$(CHROMIUM) --headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking \
 		--disable-component-update --disable-sync --hide-scrollbars --window-size=1280,860 --user-data-dir="$$scratch" \
-		--screenshot=docs/assets/screenshot.png http://127.0.0.1:8799/development.html 2>/dev/null
+		--screenshot=docs/assets/screenshot.png "$$PWD/build/site/development.html" 2>/dev/null
 
 clean: ## delete .venv, build and caches; keep .data
 	@rm -rf build .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache

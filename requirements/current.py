@@ -9,15 +9,21 @@ first, so it imports next to nothing.
 import os
 import sys
 
-LOCK_FILE = os.path.join(os.path.dirname(os.path.realpath(__file__)), "dev.txt")  # noqa: PTH118, PTH120 - see above
+HERE = os.path.dirname(os.path.realpath(__file__))  # noqa: PTH120 - see above
+LOCK_FILE = f"{HERE}/dev.txt"
 STAMP = "plantops-set-up"
 
 
 def stamp_text(venv: str) -> str:
-    """Return what the stamp of a finished environment says: its place, the running interpreter and its packages."""
-    with open(LOCK_FILE, encoding="utf-8") as lock_file:  # noqa: PTH123 - see above
-        # The place counts because the scripts in bin/ hold it.
-        return f"{os.path.realpath(venv)}\n{sys.version}\n{lock_file.read()}"
+    """Return what the stamp of a finished environment says: all that it was made from.
+
+    That is its place (the scripts in ``bin/`` hold it), the running interpreter, the packages, and the set-up itself.
+    """
+    parts = [os.path.realpath(venv), sys.version]
+    for name in (LOCK_FILE, f"{HERE}/install.py"):
+        with open(name, encoding="utf-8") as file:  # noqa: PTH123 - see above
+            parts.append(file.read())
+    return "\n".join(parts)
 
 
 def is_current(venv: str, wanted: str = sys.version) -> bool:

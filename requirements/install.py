@@ -209,3 +209,5 @@ if __name__ == "__main__":
         sys.exit(main())
     except KeyboardInterrupt:
         sys.exit("\nSet-up was interrupted; the next make begins it again.")
+    except OSError as error:
+        sys.exit(f"\nSet-up stopped: {error.strerror}: {error.filename}\n  To set up elsewhere: make VENV=/path/to/it")

@@ -68,7 +68,7 @@ def test_a_user_id_without_a_name_is_told_what_to_do() -> None:
     report = "initdb: error: could not look up effective user ID 12345: user does not exist"
     told = problem.with_remedy(report)
     assert "/etc/passwd" in told
-    assert "DATABASE_URL" not in told
+    assert "TEST_DATABASE_URL" in told
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import sys
 import tempfile
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -89,7 +90,8 @@ class Postgres:
             self.ask(_itself)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             reason = f"{type(error).__name__}: {error}"
-            raise DatabaseError(f"{OWN_SERVER} names a server that does not let the tests in ({reason})") from None
+            message = f"{OWN_SERVER} names a server that does not let the tests in ({reason})"
+            raise DatabaseError(f"{message}; start it, or unset the variable") from None
         self.close()
 
     def create(self, template: str = "empty") -> str:
@@ -228,16 +230,22 @@ def serve_alone(installation: Path | None = None, address: str | None = None) ->
     Arguments:
         installation: as for `serve`.
         address: of a server that is used in its place.
+
+    Raises:
+        SystemExit: it does not start. Whatever this command is, it ends and says why.
     """
     from src.db import server  # noqa: PLC0415
 
-    with server.throwaway(installation=installation) as own, entered(own.scratch):
-        run = f"handbook_{uuid.uuid4().hex[:8]}"
-        alone = Postgres(address or own.url("postgres"), own.scratch, own.environment, run, alone=True)
+    with ExitStack() as stack:
         try:
-            yield alone
-        finally:
-            alone.close()
+            own = stack.enter_context(server.throwaway(installation=installation))
+            stack.enter_context(entered(own.scratch))
+            address = address or own.url("postgres")
+        except server.ServerError as error:
+            sys.exit(str(error))
+        alone = Postgres(address, own.scratch, own.environment, f"handbook_{uuid.uuid4().hex[:8]}", alone=True)
+        stack.callback(alone.close)
+        yield alone
 
 
 @cache

@@ -69,8 +69,8 @@ class Handbook:
         if self._server is None:
             try:
                 self._server = self._resources.enter_context(serve())
-            except DatabaseError as error:
-                pytest.exit(f"{error}; start it, or unset the variable", returncode=pytest.ExitCode.USAGE_ERROR)
+            except (DatabaseError, SystemExit) as error:
+                pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
         return self._server
 
     @property

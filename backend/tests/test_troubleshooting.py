@@ -41,7 +41,7 @@ async def failure(url: str, directory: Path, kind: type[errors.MigrationError]) 
         ("40P01", "Start again."),
         ("42501", "Grant the role of DATABASE_URL that right, or start once with the owner."),
         ("53100", "Make room on it, and start again."),
-        ("57014", "or somebody cancelled the statement. Start again."),
+        ("57014", "or somebody canceled the statement. Start again."),
     ],
 )
 async def test_a_sqlstate_that_tells_what_to_do(

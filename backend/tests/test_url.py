@@ -96,6 +96,7 @@ def test_brackets_do_not_reach_the_hosts_that_asyncpg_splits(written: str, given
         ("postgresql://host/p?channel_binding=require", "postgresql://host/p?channel_binding=require", None),
         ("postgresql://me:p@ss@host/p", "postgresql://me@host/p", "p@ss"),
         ("postgresql:///p?options=a://b@c", "postgresql:///p?options=a://b@c", None),
+        ("postgresql://me:hush@host/p?options=a://b", "postgresql://me@host/p?options=a://b", "hush"),
     ],
 )
 def test_a_password_is_no_argument(written: str, argument: str, password: str | None) -> None:

@@ -29,6 +29,9 @@ from browser.server import served
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = Path(os.environ.get("SITE", ROOT / "build" / "site"))
+# Zensical's search is another program: it loads its index, this file, with each page, and opens a dialog of its own.
+ZENSICAL = SITE / "search.json"
+material_search = pytest.mark.skipif(ZENSICAL.is_file(), reason="the search of Zensical is another program")
 NOT_BUILT = f"{SITE} holds no site: make site builds it."
 PATIENCE = 30_000.0  # milliseconds, for what a page has to do; on a busy machine the search takes some of them
 DESK: ViewportSize = {"width": 1280, "height": 900}

@@ -9,7 +9,7 @@ import axe_playwright_python
 import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
-from browser.conftest import DESK, PHONE, ROOT, paths
+from browser.conftest import DESK, PHONE, ROOT, material_search, paths
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 RUN = """(contrast) => axe.run(
@@ -85,6 +85,7 @@ def test_nothing_is_found_on_another_screen(path: str, screen: str, screens: dic
     assert findings(screens[screen]) == []
 
 
+@material_search
 @pytest.mark.parametrize("screen", SCREENS)
 def test_nothing_is_found_in_the_open_search(screen: str, screens: dict[str, Page], address: str) -> None:
     page = screens[screen]

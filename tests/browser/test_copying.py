@@ -20,7 +20,8 @@ def reader(browser: Browser) -> Iterator[Page]:
 
 def session(page: Page, language: str) -> tuple[Locator, list[str]]:
     """The first session in a language that shows output too, and its lines."""
-    for found in page.locator(f"article .highlight.language-{language}:visible").all():
+    for found in page.locator(f"article .highlight.language-{language}").all():
+        found.evaluate("block => block.closest('details')?.setAttribute('open', '')")
         lines = found.locator("code").inner_text().rstrip("\n").split("\n")
         if not lines[-1].startswith(("$ ", ">>> ", "... ", "> ")):
             return found, lines

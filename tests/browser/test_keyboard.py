@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from browser.conftest import PATIENCE, PHONE
+from browser.conftest import PATIENCE, PHONE, material_search
 
 # What the keyboard is on: its name, or its text.
 FOCUSED = """() => {
@@ -69,6 +69,7 @@ def test_each_stop_can_be_seen(page: Page, address: str) -> None:
     assert {"Copy to clipboard", "Search", "Switch to light mode"} <= stops
 
 
+@material_search
 def test_the_search_is_opened_read_and_left(page: Page, address: str) -> None:
     page.goto(address)
     tab_to(page, "Search")
@@ -138,6 +139,7 @@ def test_the_drawer_leads_to_a_page_of_another_part(phone: Page) -> None:
     expect(phone.get_by_role("heading", level=1)).to_contain_text("Why no ORM")
 
 
+@material_search
 def test_the_search_of_a_phone_opens(phone: Page) -> None:
     tab_to(phone, "Search", 6)
     phone.keyboard.press("Enter")

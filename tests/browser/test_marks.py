@@ -67,7 +67,7 @@ def test_a_table_is_filtered_by_words_and_by_who_waits(page: Page, address: str)
     assert 0 < rows.count() < everything
     page.get_by_label("Filter", exact=True).fill("index CONCURRENTLY")
     expect(rows).to_have_count(1)
-    expect(page.get_by_role("status")).to_contain_text(f"1 of {everything} changes")
+    expect(page.locator(".filter").get_by_role("status")).to_contain_text(f"1 of {everything} changes")
 
 
 def test_on_paper_there_are_the_page_and_its_marks_alone(marked: Page) -> None:

@@ -8,8 +8,10 @@ from pathlib import PurePosixPath
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from browser.conftest import DESK, PATIENCE
+from browser.conftest import DESK, PATIENCE, material_search
 from browser.server import PREFIX
+
+pytestmark = material_search
 
 # What a person types, and the page that has to be the first or the second result.
 QUERIES = {

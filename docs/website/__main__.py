@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from website import proof
-from website.files import copies, head, lists, redirects, unknown
+from website.files import copies, head, lists, redirects, search, unknown
 from website.files.site import Site, SiteError, site_url
 from website.pages import REFUSED
 
@@ -46,6 +46,7 @@ def finish(directory: Path, url: str) -> None:
     copies.write(site)
     lists.write(site, descriptions)
     redirects.write(site)
+    search.complete(site)
     unknown.complete(site)
 
 

@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 
 from harness.project import Project
+from website import proof
+from website.files import search
 from website.files.history import last_changes
-from website.files.site import first_sentence
+from website.files.site import Site, first_sentence
 
 FERN = """\
 ---
-search:
-  boost: 2
+keywords: frond, house plant
 ---
 
 # Ferns
@@ -56,6 +57,25 @@ def build(project: Project, *arguments: str, **environment: str) -> subprocess.C
 
 def warnings(built: subprocess.CompletedProcess[str]) -> list[str]:
     return [line for line in built.stdout.splitlines() if line.startswith(("WARNING", "ERROR"))]
+
+
+def test_a_page_is_searched_by_its_keywords(project: Project) -> None:
+    project.write("plants/fern.md", FERN.partition("```")[0])
+    assert build(project).returncode == 0
+    for name in search.MATERIAL:
+        index = (project.directory / "build/site" / name).read_text().removeprefix(search.SCRIPT)
+        tags = {entry["location"]: entry.get("tags") for entry in json.loads(index)["docs"]}
+        assert tags.pop("plants/fern.html") == ["frond", "house plant"]
+        assert set(tags.values()) == {None}
+
+
+def test_another_generator_has_the_keywords_in_the_text(tmp_path: Path) -> None:
+    entries = [{"location": f"how-to/undo-a-migration.html{place}", "text": "<p>Undo.</p>"} for place in ("", "#undo")]
+    (tmp_path / "search.json").write_text(json.dumps({"config": {}, "items": entries}))
+    search.complete(Site(tmp_path, "", proof.read()))
+    page, section = json.loads((tmp_path / "search.json").read_text())["items"]
+    assert page["text"].startswith("<p>Undo.</p><p>undo, rollback, ")
+    assert section == entries[1]
 
 
 def read(project: Project, name: str) -> str:

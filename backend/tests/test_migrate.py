@@ -69,7 +69,8 @@ def test_a_failure(
 def test_progress_on_a_terminal(
     postgres: Postgres, database_url: str, tmp_path: Path, write: Callable[[str, str], Path]
 ) -> None:
-    write("001_x.py", "SELECT 1")
+    long = f"001_{'x' * 80}.py"
+    write(long, "SELECT 1")
     write("002_slow.py", "SELECT pg_sleep(1.7)")
     here, there = pty.openpty()
     with subprocess.Popen(
@@ -89,7 +90,8 @@ def test_progress_on_a_terminal(
     os.close(here)
     assert process.returncode == 0
     text = shown.decode()
-    assert "\r\033[Kapplying 001_x.py (1 of 2)" in text
+    # A line that is longer than the terminal would leave its start behind when it is drawn again.
+    assert f"\r\033[K{f'applying {long}'[:79]}\r\033[K" in text
     assert "\r\033[Kapplying 002_slow.py (2 of 2), 1 s" in text
     assert re.search(r"\r\033\[Kapplied 002_slow\.py in \d+ ms\r\n.*\r\033\[K$", text)  # it may be drawn once more
 

@@ -71,7 +71,7 @@ QUERIES = {
     "set not null": "how-to/add-a-not-null-column",
     "change default": "how-to/change-a-default",
     "rename column": "how-to/rename-a-column",
-    "rename table": "how-to/rename-a-column",
+    "rename table": "how-to/create-a-table",
     "drop table": "how-to/drop-a-column-or-table",
     "delete a column": "how-to/drop-a-column-or-table",
     "alter column type": "how-to/change-a-column-type",

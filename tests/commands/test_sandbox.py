@@ -69,7 +69,7 @@ def follow(block: Block, shell: Terminal, prompt: str) -> list[tuple[list[str], 
         shell.ask(f"mkdir -p $(dirname {block.path}); cat > {block.path} <<'END'\n{block.text}\nEND", prompt)
         return []
     if block.kind is Kind.CONSOLE:
-        return [(command.expected.lines, shell.ask(command.text, prompt)) for command in read_console(block)]
+        return [(command.expected.lines, typed(command.text, shell, prompt)) for command in read_console(block)]
     if block.kind is Kind.BASH:
         return [([], shell.ask(f"({block.text})", prompt))]
     if block.kind is Kind.SQL:
@@ -85,6 +85,14 @@ def follow(block: Block, shell: Terminal, prompt: str) -> list[tuple[list[str], 
         parts = [(lines_of(block.output.text), shown)] if block.output else []
     shell.ask("exit()", prompt)
     return parts
+
+
+def typed(command: str, shell: Terminal, prompt: str) -> str:
+    """What is shown after a command, without what bash shows of its lines after the first."""
+    shown = shell.ask(command, prompt)
+    for line in command.split("\n")[1:]:
+        shown = shown.removeprefix(f"> {line}\n")
+    return shown
 
 
 @pytest.mark.slow
@@ -175,7 +183,7 @@ def test_sample_data_alone_is_loaded(renderer: Renderer, tmp_path: Path) -> None
     page = tmp_path / "page.md"
     page.write_text(
         "# Page\n\n<!-- invisible-code-block: python\nfirst = 1\n-->\n\n```python\nshown = 1\n```\n\n"
-        '??? example "Sample data"\n\n    ```sql\n    SELECT 1;\n    ```\n\nText.\n\n```sql\nSELECT 2;\n```\n\n'
+        '??? example "Sample data: one row"\n\n    ```sql\n    SELECT 1;\n    ```\n\nText.\n\n```sql\nSELECT 2;\n```\n\n'
         "<!-- invisible-code-block: python\nlast = 1\n-->\n\n"
         '!!! example "Other"\n\n    ```sql\n    SELECT 3;\n    ```\n'
     )

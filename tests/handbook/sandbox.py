@@ -28,7 +28,7 @@ from handbook.run import PageRun
 from handbook.session import pages_of
 from handbook.workshop import DOCS, Workshop
 
-SAMPLE_DATA = re.compile(r'( *)[?!]{3}\+? example "Sample data"')
+SAMPLE_DATA = re.compile(r'( *)[?!]{3}\+? example "Sample data\b')
 # What belongs to the person's terminal, and not to the run.
 TERMINAL = ("TERM", "COLORTERM", "NO_COLOR")
 # The name of the page's database is long.

@@ -17,6 +17,7 @@ from handbook.page import read, text_of
 from handbook.rendering import Renderer
 from handbook.session import pages_of
 from prose.table import tables
+from website.pages import FRONT_MATTER
 
 ROOT = Path(__file__).resolve().parents[2]
 BESIDE = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
@@ -60,7 +61,7 @@ class Section:
     @cached_property
     def prose(self) -> str:
         """The source without its comments."""
-        return COMMENT.sub(lambda found: "\n" * found[0].count("\n"), self.source)
+        return COMMENT.sub(_blank, self.source)
 
     @cached_property
     def scope(self) -> str:
@@ -119,13 +120,17 @@ class Section:
             yield from wanted if link["anchor"] else (one.shown for one in found[:parts])
 
 
+def _blank(found: re.Match[str]) -> str:
+    return "\n" * found[0].count("\n")
+
+
 def plain(text: str) -> str:
     return " ".join(text.split())
 
 
 def sections(page: str, text: str, renderer: Renderer) -> list[Section]:
     """The sections of a page, in their order; the first is what stands above any heading."""
-    lines = FENCE.sub(lambda found: "\n" * found[0].count("\n"), text).split("\n")
+    lines = FENCE.sub(_blank, FRONT_MATTER.sub(_blank, text)).split("\n")
     found = [Section(page, 1, 0, "", "", "")]
     seen: Counter[str] = Counter()
     own: list[list[str]] = [[]]

@@ -33,24 +33,44 @@ FOLLOWED = [
     "docs/how-to/add-a-constraint.md",
     "docs/how-to/add-a-not-null-column.md",
     "docs/how-to/add-an-index.md",
+    "docs/how-to/back-up-before-a-migration.md",
     "docs/how-to/backfill-a-big-table.md",
     "docs/how-to/bigger-keys.md",
     "docs/how-to/change-a-column-type.md",
     "docs/how-to/change-a-default.md",
+    "docs/how-to/change-a-key-to-uuid.md",
     "docs/how-to/change-jsonb-data.md",
     "docs/how-to/create-a-table.md",
     "docs/how-to/delete-old-rows.md",
+    "docs/how-to/deploy-several-replicas.md",
     "docs/how-to/drop-a-column-or-table.md",
     "docs/how-to/enum-types.md",
+    "docs/how-to/fix-a-failed-migration.md",
     "docs/how-to/generated-columns.md",
     "docs/how-to/move-to-another-schema.md",
     "docs/how-to/partition-telemetry.md",
+    "docs/how-to/read-schema-migrations.md",
+    "docs/how-to/reclaim-space.md",
+    "docs/how-to/rehearse-a-migration.md",
     "docs/how-to/rename-a-column.md",
+    "docs/how-to/reset-the-development-database.md",
+    "docs/how-to/resolve-a-version-conflict.md",
     "docs/how-to/roles-and-grants.md",
+    "docs/how-to/run-in-containers.md",
+    "docs/how-to/run-in-continuous-integration.md",
     "docs/how-to/seed-reference-data.md",
+    "docs/how-to/split-a-table.md",
+    "docs/how-to/squash-migrations.md",
+    "docs/how-to/take-over-a-database.md",
+    "docs/how-to/test-a-migration.md",
     "docs/how-to/time-zones.md",
+    "docs/how-to/try-it-on-a-copy.md",
+    "docs/how-to/undo-a-migration.md",
+    "docs/how-to/use-a-managed-postgresql.md",
     "docs/how-to/use-an-extension.md",
+    "docs/how-to/use-pgbouncer.md",
     "docs/how-to/views-functions-triggers.md",
+    "docs/how-to/watch-a-long-migration.md",
 ]
 
 
@@ -71,7 +91,8 @@ def follow(block: Block, shell: Terminal, prompt: str) -> list[tuple[list[str], 
     if block.kind is Kind.CONSOLE:
         return [(command.expected.lines, typed(command.text, shell, prompt)) for command in read_console(block)]
     if block.kind is Kind.BASH:
-        return [([], shell.ask(f"({block.text})", prompt))]
+        shown = typed(f"({block.text})", shell, prompt)
+        return [(lines_of(block.output.text), shown)] if block.output else []
     if block.kind is Kind.SQL:
         shell.ask("psql", PSQL)
         shown = "".join(shell.ask(line, PSQL) for line in block.text.split("\n"))
@@ -81,7 +102,10 @@ def follow(block: Block, shell: Terminal, prompt: str) -> list[tuple[list[str], 
     if block.kind is Kind.PYCON:
         parts = [(exchange.expected.lines, shell.ask(exchange.source, PYTHON)) for exchange in read_session(block)]
     else:
-        shown = shell.ask(block.text, PYTHON).removeprefix(block.text.partition("\n")[2]).lstrip("\n")
+        shown = shell.ask(block.text, PYTHON)
+        # The prompt shows the lines after the first as they are, but for those that are empty.
+        for line in filter(None, block.text.split("\n")[1:]):
+            shown = shown.lstrip("\n").removeprefix(f"{line}\n")
         parts = [(lines_of(block.output.text), shown)] if block.output else []
     shell.ask("exit()", prompt)
     return parts
@@ -183,7 +207,7 @@ def test_sample_data_alone_is_loaded(renderer: Renderer, tmp_path: Path) -> None
     page = tmp_path / "page.md"
     page.write_text(
         "# Page\n\n<!-- invisible-code-block: python\nfirst = 1\n-->\n\n```python\nshown = 1\n```\n\n"
-        '??? example "Sample data: one row"\n\n    ```sql\n    SELECT 1;\n    ```\n\nText.\n\n```sql\nSELECT 2;\n```\n\n'
+        '??? example "Sample data"\n\n    ```sql\n    SELECT 1;\n    ```\n\nText.\n\n```sql\nSELECT 2;\n```\n\n'
         "<!-- invisible-code-block: python\nlast = 1\n-->\n\n"
         '!!! example "Other"\n\n    ```sql\n    SELECT 3;\n    ```\n'
     )

@@ -43,11 +43,10 @@ def follow(block: Block, shell: Terminal, address: Path) -> list[tuple[list[str]
     elif block.kind is Kind.BASH:
         for line in block.text.replace("ADDRESS", str(address)).split("\n"):
             shell.ask(line, SHELL)
+    elif block.text == "$ make psql":
+        shell.ask("make psql", PSQL)
     elif block.kind is Kind.CONSOLE:
-        return [
-            (command.expected.lines, shell.ask(command.text, PSQL if command.text == "make psql" else SHELL))
-            for command in read_console(block)
-        ]
+        return [(command.expected.lines, shell.ask(command.text, SHELL)) for command in read_console(block)]
     elif block.kind is Kind.SQL and block.output:
         shown = "".join(shell.ask(line, PSQL) for line in block.text.split("\n"))
         return [(lines_of(block.output.text), shown)]

@@ -28,15 +28,11 @@ from handbook.run import PageRun
 from handbook.session import pages_of
 from handbook.workshop import DOCS, Workshop
 
-SAMPLE_DATA = re.compile(r'( *)[?!]{3}\+? example "Sample data\b')
+SAMPLE_DATA = re.compile(r'( *)[?!]{3}\+? example "Sample data"')
 # What belongs to the person's terminal, and not to the run.
 TERMINAL = ("TERM", "COLORTERM", "NO_COLOR")
 # The name of the page's database is long.
-PSQL_SETTINGS = """\\set QUIET on
-\\set PROMPT1 'plantops%R%x%# '
-\\set PROMPT2 'plantops%R%x%# '
-\\set QUIET off
-"""
+PSQL_SETTINGS = "\\set PROMPT1 'plantops%R%x%# '\n\\set PROMPT2 'plantops%R%x%# '\n"
 GREETING = """\
 The sandbox of {page}: a copy of the project, and a database with {data}.
 
@@ -145,9 +141,7 @@ def environment(run: PageRun, page: str, terminal: Mapping[str, str]) -> dict[st
     """The environment of the sandbox's shell: that of the page's blocks, on a person's terminal."""
     own = {name: value for name, value in run.workspace.environment().items() if name not in {"COLUMNS", "LINES"}}
     settings = run.workspace.postgres.scratch / "psqlrc"
-    settings.write_text(
-        "\\set QUIET on\n\\set PROMPT1 'plantops%R%x%# '\n\\set PROMPT2 'plantops%R%x%# '\n\\unset QUIET\n"
-    )
+    settings.write_text(PSQL_SETTINGS)
     return {
         **own,
         **{name: value for name, value in terminal.items() if name in TERMINAL},

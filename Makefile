@@ -32,7 +32,7 @@ FLOOR = @PYTHONPATH=tests $(PY) -m harness.floors
 PAGES := docs $(wildcard README.md CONTRIBUTING.md)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup environment writable serve check site browser check-site version lint test test-slow docs-test update-docs lies lies-changed mutants mutants-changed check-versions bench \
+.PHONY: help setup environment writable serve check site browser check-site version lint test test-slow docs-test update-docs lies lies-prose lies-changed reread mutants mutants-changed check-versions bench \
 	bench-handbook restart-backend stop-backend logs psql shell python sandbox status migrate rehearse migration seal verify-migrations lock screenshot clean
 
 help: ## list these commands
@@ -128,9 +128,15 @@ update-docs: writable ## write what the blocks print into the pages
 lies: writable ## alter what the pages show, one by one: they must fail
 	@$(ALONE) PYTHONPATH=backend:tests:docs $(PY) -m lies "$(PAGE)" $(ARGS)
 
+lies-prose: writable ## the same of what they say beside their blocks
+	@$(ALONE) PYTHONPATH=backend:tests:docs $(PY) -m prose.lies "$(PAGE)" $(ARGS)
+
 BASE = main
 lies-changed: writable ## the same of the pages that differ from BASE
 	@$(ALONE) PYTHONPATH=backend:tests:docs $(PY) -m lies --changed "$(BASE)" $(ARGS)
+
+reread: environment ## list sentences whose evidence differs from BASE
+	@$(ALONE) PYTHONPATH=backend:tests:docs $(PY) -m prose.reread "$(BASE)"
 
 mutants: writable ## change the backend place by place: a test must fail
 	@$(ALONE) PYTHONPATH=backend:tests:docs $(PY) -m mutants $(ARGS)

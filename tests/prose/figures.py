@@ -95,8 +95,8 @@ STATED: Mapping[str, tuple[str, ...]] = {
     "docs/reference/lock-modes.md": ("three", "four", "eight"),
     "docs/reference/migration-file.md": ("three",),
     # Fixed by others: an exit status, a status of HTTP, a release of another program.
-    "docs/contributing/decisions.md": ("1.6", "14"),
-    "docs/contributing/lies.md": ("1",),
+    "docs/contributing/decisions.md": ("1.6", "14", "0.01 s"),
+    "docs/contributing/lies.md": ("1", "60 s"),
     "docs/how-to/deploy-several-replicas.md": ("200",),
     "docs/how-to/run-in-containers.md": ("503",),
     "docs/how-to/use-pgbouncer.md": ("1.21",),
@@ -111,7 +111,7 @@ def plainly(figure: str) -> str:
 
 
 def numbers(text: str) -> set[str]:
-    return set(re.findall(r"\d+(?:\.\d+)*", re.sub(r"(?<=\d),(?=\d{3})", "", text)))
+    return set(re.findall(r"(?<![A-Z])\d+(?:\.\d+)*", re.sub(r"(?<=\d),(?=\d{3})", "", text)))
 
 
 def seconds(amount: re.Match[str]) -> float:
@@ -165,14 +165,15 @@ def check(section: Section) -> Iterator[Finding]:
     text = RELEASE.sub(lambda found: " " * len(found[0]), blanked(section))
     shown = "\n".join((section.here, *section.linked(2), constants(section), supported()["Python"][0]))
     known = numbers(f"{shown} {' '.join(one.title for one in section.top.below())}") | set(STATED.get(section.page, ()))
+    amounts = {seconds(one) for one in AMOUNT.finditer(shown)}
+    bare = numbers(AMOUNT.sub("", shown)) - {"0", "1", "2"}
     for found in [*AMOUNT.finditer(text)]:
         if found["number"].lower() in ("a", "an") and not LASTS.search(text[: found.start()]):
             continue
         text = text[: found.start()] + " " * len(found[0]) + text[found.end() :]
         lasts, number = seconds(found), plainly(found["number"])
         # In code a number may stand without its unit.
-        bare = number in known - {"0", "1", "2"} or (lasts < 1 and f"{lasts:g}" in known)
-        if not bare and f"{lasts:g} s" not in known and lasts not in {seconds(one) for one in AMOUNT.finditer(shown)}:
+        if not {number, f"{lasts:g}"} & bare and f"{lasts:g} s" not in known and lasts not in amounts:
             yield _unknown(section, found)
     for found in FIGURE.finditer(text):
         figure = plainly(found[0])

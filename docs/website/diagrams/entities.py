@@ -26,6 +26,8 @@ RULES = {
     "n": "is set to null with it",
     "d": "is set to its default with it",
 }
+# How the line of a foreign key is drawn, by what becomes of the row; the legend is made of this.
+LINES = {"c": "reference", "n": "reference weak"}
 
 
 class Column(NamedTuple):
@@ -167,7 +169,7 @@ def _connect(drawing: Drawing, reference: Reference) -> None:
     above = [(leaving, start), (leaving, lane), (arriving, lane), (arriving, end)] if lane is not None else []
     beside = [(leaving, start), (leaving, end)]
     points = [(table.x, start), *(above or beside), (parent.x + parent.width, end)]
-    drawing.line(points, "reference" if column.rule == "c" else "reference weak", arrow=True)
+    drawing.line(points, LINES.get(column.rule, LINES["n"]), arrow=True)
 
 
 def _draw_table(drawing: Drawing, table: Table) -> None:
@@ -183,11 +185,11 @@ def _draw_table(drawing: Drawing, table: Table) -> None:
 
 def _draw_legend(drawing: Drawing) -> None:
     y = drawing.height + GAP
-    drawing.words(0, y, "● primary key   ○ unique   bold: not null")
-    drawing.line([(0, y + 14), (30, y + 14)], "reference")
-    drawing.words(38, y + 18, "deleted with the row that it refers to")
-    drawing.line([(0, y + 32), (30, y + 32)], "reference weak")
-    drawing.words(38, y + 36, "set to null")
+    drawing.words(0, y, "   ".join([*(f"{SIGNS[key]} {name}" for key, name in KEYS.items()), "bold: not null"]))
+    for rule, style in LINES.items():
+        y += LINE
+        drawing.line([(0, y - 4), (30, y - 4)], style)
+        drawing.words(38, y, RULES[rule].removeprefix("is ").replace("with it", "with the row that it refers to"))
 
 
 def description(rows: Sequence[Row]) -> str:

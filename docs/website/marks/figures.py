@@ -13,13 +13,14 @@ from typing import Any
 
 from website.proof import PROJECT
 
-MUTANTS, LIES = Path("docs") / "mutants.json", Path("docs") / "lies.json"
+MUTANTS, LIES, PROSE = (Path("docs") / name for name in ("mutants.json", "lies.json", "prose.json"))
 
 
 def render() -> str:
     """Return the figures as a table in HTML; nothing if there are none."""
     rows = [*_row(MUTANTS, "a place of the backend's code", "mutants", "noticed", "reviewed")]
     rows += _row(LIES, "a place of a page", "lies", "caught", "free")
+    rows += _row(PROSE, "a word, a number or a cell beside the blocks", "lies", "caught")
     head = "<tr><th>What was changed</th><th>How often</th><th>Noticed</th><th>Measured</th></tr>"
     return f"<table><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>" if rows else ""
 
@@ -29,7 +30,8 @@ def _row(file: Path, what: str, total: str, noticed: str, *left_out: str) -> Ite
         found: Mapping[str, Any] = json.loads((PROJECT / file).read_text(encoding="utf-8"))
         count = found[total] - sum(found[name] for name in left_out)
         day = date.fromisoformat(found["date"])
-        measured = f"{day.day} {day:%B %Y}, PostgreSQL {found['postgresql']}"
+        server = f", PostgreSQL {found['postgresql']}" if "postgresql" in found else ""
+        measured = f"{day.day} {day:%B %Y}{server}"
         files, all_files = len(found.get("files", [])), found.get("of", 0)
         part = f", in {files} of {all_files} files" if files < all_files else ""
         cells = (f"{what}{part}", f"{count:,}", _percent(found[noticed], count), measured)

@@ -60,7 +60,7 @@ class Section:
 
     @cached_property
     def prose(self) -> str:
-        """The source without its comments."""
+        """The source with blanks for its comments."""
         return COMMENT.sub(_blank, self.source)
 
     @cached_property
@@ -121,7 +121,7 @@ class Section:
 
 
 def _blank(found: re.Match[str]) -> str:
-    return "\n" * found[0].count("\n")
+    return re.sub(r"\S", " ", found[0])
 
 
 def plain(text: str) -> str:

@@ -17,7 +17,7 @@ from src.db.connection import connect, is_pooled
 from src.db.errors import ConnectionLostError, DatabaseUnavailableError, LockTimeoutError, MigrationSqlError
 from src.db.migration_runner import apply_migration, get_applied_migrations, run_migrations
 from src.db.rehearsal import execution
-from src.db.runner import lock, retries, session
+from src.db.runner import failures, lock, retries, session
 from src.db.runner.lock import LOCK_KEY
 
 if TYPE_CHECKING:
@@ -179,3 +179,32 @@ async def test_a_pooler_with_one_connection(
     write("001_x.py", "SELECT 2")
     with pytest.raises(DatabaseUnavailableError, match="no second connection to the server"):
         await run_migrations(database_url, directory=tmp_path)
+
+
+@pytest.mark.usefixtures("reported_soon")
+async def test_the_statement_of_a_killed_runner_is_outlasted(
+    database_url: str, write: Callable[[str, str], Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write("001_x.py", "SELECT 1")
+    left = await asyncpg.connect(database_url, server_settings={"application_name": session.APPLICATION})
+    statement = asyncio.create_task(left.execute("SELECT pg_sleep(600)"))
+    looking = await asyncpg.connect(database_url)
+    async with asyncio.timeout(PATIENCE):
+        while not await looking.fetch(lock._LEFT):  # noqa: ASYNC110 - a statement of another session has no event
+            await asyncio.sleep(0.02)
+        running = asyncio.create_task(run_migrations(database_url, directory=tmp_path))
+        while "waiting for the statement of a runner that has gone" not in caplog.text:  # noqa: ASYNC110 - nor has a log
+            await asyncio.sleep(0.02)
+        assert not running.done()
+        await looking.execute("SELECT pg_cancel_backend($1)", left.get_server_pid())
+        with pytest.raises(asyncpg.QueryCanceledError):
+            await statement
+        assert await running == ["001"]
+    await left.close()
+    await looking.close()
+
+
+def test_a_pooler_that_gave_no_connection() -> None:
+    error = failures.connection_lost(asyncpg.ProtocolViolationError("query_wait_timeout"))
+    assert isinstance(error, DatabaseUnavailableError)
+    assert "within its query_wait_timeout" in str(error)

@@ -105,11 +105,13 @@ async def test_several_runners(write: Write, tmp_path: Path, mode: str) -> None:
     )
     versions = [f"{number:03d}" for number in range(1, 11)]
     with throwaway() as server, pgbouncer(server, mode, 20 if mode == "session" else 5) as url:
+        conn = await asyncpg.connect(server.url())
+        # A snapshot that is kept would be older than the lock, and CREATE INDEX CONCURRENTLY would wait for it.
+        await conn.execute("ALTER DATABASE plantops SET default_transaction_isolation = 'repeatable read'")
         processes = [await started(url, tmp_path, server) for _ in range(6)]
         outputs = await asyncio.wait_for(asyncio.gather(*(process.communicate() for process in processes)), PATIENCE)
         assert [process.returncode for process in processes] == [0] * 6
         assert sorted(version for output, _ in outputs for version in output.decode().split()) == versions
-        conn = await asyncpg.connect(server.url())
         rows = await conn.fetch("SELECT version FROM audit ORDER BY 1")
         assert [row["version"] for row in rows] == versions[1:]
         assert await conn.fetchval("SELECT indisvalid FROM pg_index WHERE indexrelid = 'idx_audit'::regclass")

@@ -65,9 +65,9 @@ def _observed(
     async def up(_: Connection) -> None:
         before = await state_of(conn, in_transaction=True)
         await _run_up(conn, migration, report)
-        if await goes_on(conn, guarded=True):
+        # Otherwise the runner says what is wrong with its transaction; coverage does not see a coroutine end there.
+        if await goes_on(conn, guarded=True):  # pragma: no branch
             await _observe(conn, report, before, holders)
-        # Otherwise the runner says what is wrong with its transaction.
 
     return migration._replace(up=up)
 

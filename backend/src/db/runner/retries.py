@@ -88,7 +88,7 @@ async def with_retries(apply: Apply, conn: Connection, version: str, path: Path)
 async def _apply_without_cache(apply: Apply, conn: Session, version: str, path: Path) -> None:
     """Apply a migration that reads a table or a type, changes it and reads it again with the same statement."""
     async with conn.another() as fresh:
-        fresh.holder = conn.holder or conn
+        fresh.holder, fresh.forgets_types = conn.holder or conn, True
         await fresh.execute(settings())
         await apply(fresh, version, path)
 

@@ -63,6 +63,8 @@ class Session(asyncpg.Connection):
     pooled: bool
     holder: Session | None = None
     """The connection whose transaction holds the migration lock, where this one's session does not."""
+    forgets_types = False
+    """Whether asyncpg is to ask for the types of each statement anew, because a migration changes them."""
     observer: Callable[[str, BaseException | None], None] | None = None
     """What is told of each statement and of its error. To wait for asyncpg's own query logger takes 5 % longer."""
 
@@ -148,6 +150,8 @@ def _told(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]
         if len(sql) > LONGEST_SQL // 4 and len(sql.encode()) > LONGEST_SQL:
             # PostgreSQL would hang up without a word.
             raise ValueError("a statement is longer than 1 GB, the most that PostgreSQL takes; send it in parts")
+        if self.forgets_types:
+            await self.reload_schema_state()
         failed: BaseException | None = None
         try:
             return await method(self, *arguments, **options)

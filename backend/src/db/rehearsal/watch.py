@@ -4,8 +4,8 @@ Such a migration holds its locks for moments, and on the empty tables of a copy 
 
 - A statement that can is run in a transaction of its own, and what it holds is read before that is committed.
 - On each table stands a *barrier*: a session that holds its strongest lock. What the migration asks for waits there,
-  and is seen waiting. Then the barrier steps aside and queues for the table again, at once: PostgreSQL serves a queue
-  in order, so it stands again as soon as the migration has let go of the table.
+  and is seen waiting. Then a spare session queues behind it, and the barrier steps aside: PostgreSQL serves a queue in
+  order, so the spare one stands as soon as the migration has let go of the table. The other is the next spare.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ _TABLES = """
     WHERE relkind IN ('r', 'p') AND nspname !~ '^pg_' AND nspname <> 'information_schema'
     ORDER BY 1
 """
+_WAITS = "SELECT cardinality(pg_blocking_pids($1)) > 0"
 _NAME = "SELECT oid::regclass::text FROM pg_class WHERE oid = $1"
 # What the database sets for each of its sessions holds for the migration, and not for those who watch it.
 _NO_LIMITS = """
@@ -63,25 +64,26 @@ class Watch:
         gap: why some may be missing; None where none is.
     """
 
-    def __init__(self, observer: Connection, pid: int) -> None:
+    def __init__(self, observer: Connection, spare: Connection, pid: int) -> None:
         self.taken: Held = set()
         self.gap: str | None = None
         self._barriers: dict[int, _Barrier] = {}
-        self._observer, self._pid = observer, pid
+        self._observer, self._spare, self._pid = observer, spare, pid
         self._free = asyncio.Lock()
 
-    def bar(self, conn: asyncpg.Connection[asyncpg.Record], table: int) -> None:
-        """Let a session stand on a table.
+    def bar(self, conn: Connection, table: int) -> _Barrier:
+        """Let a session stand on a table, or queue for it.
 
         Arguments:
             conn: the session, which does nothing else.
             table: the number of the table.
         """
-        self._barriers[conn.get_server_pid()] = _Barrier(conn, table)
+        barrier = self._barriers[conn.get_server_pid()] = _Barrier(conn, table)
+        return barrier
 
     async def stands(self) -> None:
         """Wait until each barrier stands. The migration must not hold a lock."""
-        for barrier in self._barriers.values():
+        for barrier in list(self._barriers.values()):
             await barrier.stands()
 
     async def look(self) -> None:
@@ -89,8 +91,20 @@ class Watch:
         async with self._free:
             in_the_way = await self._observer.fetchval("SELECT pg_blocking_pids($1)", self._pid)
             self.taken |= await held(self._observer, self._pid)
-        for pid in self._barriers.keys() & in_the_way:
-            self._barriers[pid].step_aside()
+            for pid in self._barriers.keys() & in_the_way:
+                if self._barriers[pid].standing.done():
+                    await self._relieve(pid)
+
+    async def _relieve(self, pid: int) -> None:
+        """Let the spare session queue for a barrier's table, and the barrier step aside."""
+        old = self._barriers[pid]
+        new = self.bar(self._spare, old.table)
+        waits = functools.partial(self._observer.fetchval, _WAITS, new.conn.get_server_pid())
+        while not (new.standing.done() or await waits()):  # noqa: ASYNC110 - a queue of the server has no event
+            await asyncio.sleep(_PAUSE)
+        del self._barriers[pid]
+        self._spare = old.conn
+        await old.step_aside()
 
     async def look_again_and_again(self) -> None:
         """Look until the task is canceled; then nothing stands in the way any more."""
@@ -99,8 +113,8 @@ class Watch:
                 await self.look()
                 await asyncio.sleep(_PAUSE)
         finally:
-            for barrier in self._barriers.values():
-                barrier.remove()
+            for conn in (self._spare, *(barrier.conn for barrier in self._barriers.values())):
+                conn.terminate()
 
     async def run(self, conn: WatchedConnection, sql: str, send: Callable[[], Awaitable[Any]]) -> Any:
         """Send SQL of the migration, so that each of its locks is seen.
@@ -149,39 +163,25 @@ class _Barrier:
     """A session that holds the strongest lock of a table, or queues for it."""
 
     def __init__(self, conn: Connection, table: int) -> None:
-        self._conn, self._table = conn, table
-        self._name = ""
-        self._stand()
-
-    def _stand(self) -> None:
-        self._standing = asyncio.create_task(self._lock())
+        self.conn, self.table = conn, table
+        self.standing = asyncio.create_task(self._lock())
         # Nobody asks after a session that was ended with its watch.
-        self._standing.add_done_callback(lambda task: task.cancelled() or task.exception())
+        self.standing.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     async def _lock(self) -> None:
-        # In one message, so that it queues before the migration's next statement.
-        lock = "ROLLBACK; BEGIN; LOCK TABLE ONLY {} IN ACCESS EXCLUSIVE MODE"
-        while True:
+        # The table may get another name in between; or it is gone.
+        while name := await self.conn.fetchval(_NAME, self.table):
             with contextlib.suppress(asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
-                if self._name:
-                    await self._conn.execute(lock.format(self._name))
-                    return
-            await self._conn.execute("ROLLBACK")
-            # It may have another name by now; or it is gone.
-            self._name = await self._conn.fetchval(_NAME, self._table)
-            if self._name is None:
+                await self.conn.execute(f"BEGIN; LOCK TABLE ONLY {name} IN ACCESS EXCLUSIVE MODE")
                 return
+            await self.conn.execute("ROLLBACK")
 
     async def stands(self) -> None:
-        await asyncio.shield(self._standing)
+        await asyncio.shield(self.standing)
 
-    def step_aside(self) -> None:
-        if self._standing.done():
-            self._standing.result()
-            self._stand()
-
-    def remove(self) -> None:
-        self._conn.terminate()
+    async def step_aside(self) -> None:
+        self.standing.result()
+        await self.conn.execute("ROLLBACK")
 
 
 class WatchedConnection(InterceptingConnection):
@@ -223,7 +223,7 @@ async def watched(database_url: str, conn: WatchedConnection) -> AsyncIterator[W
     """
     async with contextlib.AsyncExitStack() as sessions:
         observer = await _session(sessions, database_url)
-        watch = Watch(observer, conn.get_server_pid())
+        watch = Watch(observer, await _session(sessions, database_url), conn.get_server_pid())
         tables = [row["oid"] for row in await observer.fetch(_TABLES)]
         if len(tables) > _MOST_BARRIERS:
             watch.gap = _TOO_MANY.format(_MOST_BARRIERS, len(tables))

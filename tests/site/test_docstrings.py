@@ -68,7 +68,7 @@ def test_the_page_holds_the_docstrings_of_the_source(tmp_path: Path) -> None:
     assert built.returncode == 0, built.stdout
     refused = project.finish()
     # A block in a docstring is a block of the page, which needs a proof.
-    assert (refused.returncode, refused.stdout.count("A docstring has a code block.")) == (1, 1)
+    assert (refused.returncode, refused.stdout.count("A docstring has a code block, ")) == (1, 1)
     page = project.directory / "build" / "site" / "runner.html"
     page.write_text(REFUSED.sub("", page.read_text(encoding="utf-8")), encoding="utf-8")
     finished = project.finish()

@@ -36,7 +36,8 @@ _TABLES = """
     ORDER BY 1
 """
 _WAITS = "SELECT cardinality(pg_blocking_pids($1)) > 0"
-_NAME = "SELECT oid::regclass::text FROM pg_class WHERE oid = $1"
+# Read back, so that LOCK need not look it up: it would keep a snapshot then, which CREATE INDEX CONCURRENTLY waits for.
+_NAME = "SELECT oid::regclass::text::regclass::text FROM pg_class WHERE oid = $1"
 # What the database sets for each of its sessions holds for the migration, and not for those who watch it.
 _NO_LIMITS = """
     SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN (

@@ -92,9 +92,9 @@ class Watch:
         async with self._free:
             in_the_way = await self._observer.fetchval("SELECT pg_blocking_pids($1)", self._pid)
             self.taken |= await held(self._observer, self._pid)
-            for pid in self._barriers.keys() & in_the_way:
-                if self._barriers[pid].standing.done():
-                    await self._relieve(pid)
+            standing = {pid for pid, barrier in self._barriers.items() if barrier.standing.done()}
+            for pid in standing & set(in_the_way):
+                await self._relieve(pid)
 
     async def _relieve(self, pid: int) -> None:
         """Let the spare session queue for a barrier's table, and the barrier step aside."""

@@ -184,9 +184,9 @@ def test_two_runs_and_builds_give_the_same_bytes_and_a_lost_proof_none(project: 
     proof.write_text(json.dumps(content), encoding="utf-8")
     built = build(project, "--strict")
     assert built.returncode != 0
-    assert "docs/plants/fern.md:11: no proof for this block; run make docs-test\n\nimport time" in built.stdout
+    assert "docs/plants/fern.md:10: no proof for this block; run make docs-test\n\nimport time" in built.stdout
     refused = project.finish()
-    assert (refused.returncode, "docs/plants/fern.md:11: no proof for this block" in refused.stdout) == (1, True)
+    assert (refused.returncode, "docs/plants/fern.md:10: no proof for this block" in refused.stdout) == (1, True)
 
 
 @pytest.mark.slow

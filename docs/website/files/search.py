@@ -21,7 +21,6 @@ from website.pages import address, all_pages, metadata
 # Each index is there twice: as a script too, for a site that is opened as files.
 MATERIAL = ("search/search_index.json", "search/search_index.js")
 ZENSICAL = ("search.json", "search.js")
-SCRIPT = "var __index = "
 
 
 def complete(site: Site) -> None:
@@ -40,13 +39,13 @@ def keywords(file: Path) -> list[str]:
 
 
 def _completed(index: str, words: dict[str, list[str]]) -> str:
-    script = SCRIPT if index.startswith(SCRIPT) else ""
-    data = json.loads(index.removeprefix(script))
+    start = index.index("{")
+    data, end = json.JSONDecoder().raw_decode(index, start)
     for entry in data.get("docs") or data["items"]:
         # A page's sections have entries of their own.
         if found := words.get(entry["location"]):
             _add(entry, found, tags="docs" in data)
-    return script + json.dumps(data, separators=(",", ":"), ensure_ascii=False)
+    return index[:start] + json.dumps(data, separators=(",", ":"), ensure_ascii=False) + index[end:]
 
 
 def _add(entry: dict[str, Any], words: list[str], *, tags: bool) -> None:

@@ -63,7 +63,7 @@ def test_a_page_is_searched_by_its_keywords(project: Project) -> None:
     project.write("plants/fern.md", FERN.partition("```")[0])
     assert build(project).returncode == 0
     for name in search.MATERIAL:
-        index = (project.directory / "build/site" / name).read_text().removeprefix(search.SCRIPT)
+        index = (project.directory / "build/site" / name).read_text().removeprefix("var __index = ")
         tags = {entry["location"]: entry.get("tags") for entry in json.loads(index)["docs"]}
         assert tags.pop("plants/fern.html") == ["frond", "house plant"]
         assert set(tags.values()) == {None}
@@ -72,8 +72,12 @@ def test_a_page_is_searched_by_its_keywords(project: Project) -> None:
 def test_another_generator_has_the_keywords_in_the_text(tmp_path: Path) -> None:
     entries = [{"location": f"how-to/undo-a-migration.html{place}", "text": "<p>Undo.</p>"} for place in ("", "#undo")]
     (tmp_path / "search.json").write_text(json.dumps({"config": {}, "items": entries}))
+    # A site that is opened as files has it as a script.
+    (tmp_path / "search.js").write_text(f"var __index = {json.dumps({'items': entries})};\n")
     search.complete(Site(tmp_path, "", proof.read()))
+    script = (tmp_path / "search.js").read_text()
     page, section = json.loads((tmp_path / "search.json").read_text())["items"]
+    assert json.loads(script.removeprefix("var __index = ").removesuffix(";\n"))["items"] == [page, section]
     assert page["text"].startswith("<p>Undo.</p><p>undo, rollback, ")
     assert section == entries[1]
 

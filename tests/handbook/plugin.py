@@ -57,6 +57,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Reporter(handbook), "handbook-reporter")
     if config.option.collectonly or config.option.help:
         return
+    if not os.access(config.rootpath, os.W_OK):  # the proof is written there, and pytest's own cache
+        message = f"You cannot write to {config.rootpath}, and the tests have to. Clone it to a directory of your own."
+        pytest.exit(message, returncode=pytest.ExitCode.USAGE_ERROR)
     if config.option.color == "auto" and sys.stdout and sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
         config.option.color = "yes"  # decided by the caller's terminal, before the run has one of its own
     # From here on this process has the environment of the run, and its workers inherit it.

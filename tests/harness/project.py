@@ -105,7 +105,7 @@ class Project:
             check=False,
         )
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, preexec_fn: Callable[[], None] | None = None) -> subprocess.Popen[str]:
         """Start pytest, with the pages as what it tests unless the arguments name something."""
         if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
             # As what a shell starts in the background inherits it, and would pass it on.
@@ -117,6 +117,7 @@ class Project:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            preexec_fn=preexec_fn,  # noqa: PLW1509 - a test's, in a process of one thread
         )
 
     @contextmanager

@@ -1,5 +1,6 @@
 """A page is tested in the same environment, whatever its caller's is."""
 
+import ctypes
 import json
 import subprocess
 import sys
@@ -101,3 +102,20 @@ def test_a_page_has_its_own_environment(surroundings: str, tmp_path: Path, postg
     assert told.returncode == 0, told.stdout + told.stderr
     proof = json.loads((project.directory / "build" / "proof.json").read_text())
     assert {entry["status"] for entry in proof["pages"]["page.md"]} == {"passed"}
+
+
+def test_a_project_that_cannot_be_written_to_is_refused_in_a_sentence(tmp_path: Path, postgres: Postgres) -> None:
+    project = Project(tmp_path / "project")
+    project.write("page.md", PAGE)
+    project.directory.chmod(0o555)
+    with project.start("docs", preexec_fn=_obey_modes) as process:
+        output = process.communicate(timeout=60)[0]
+    project.directory.chmod(0o755)
+    assert process.returncode == pytest.ExitCode.USAGE_ERROR
+    sentence = f"You cannot write to {project.directory}, and the tests have to. Clone it to a directory of your own."
+    assert output.strip() == f"Exit: {sentence}"
+
+
+def _obey_modes() -> None:
+    """Let root be refused what a file's mode forbids: drop CAP_DAC_OVERRIDE from what a program can have."""
+    ctypes.CDLL(None).prctl(24, 1)

@@ -102,6 +102,7 @@ class Reporter:
 
     def __init__(self, handbook: Handbook) -> None:
         self.handbook = handbook
+        self.left_out = len(handbook.left_out)  # counted before this run has proven anything
         self.lenient: list[str] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -120,8 +121,8 @@ class Reporter:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         for path, summary in sorted(self.handbook.updates.items()):
             terminalreporter.write_line(f"{path}: {summary}")
-        if left_out := len(self.handbook.left_out):
-            terminalreporter.write_line(f"handbook: {left_out} pages are as they were when they were proven")
+        if self.left_out:
+            terminalreporter.write_line(f"handbook: {self.left_out} pages are as they were when they were proven")
         if self.proof is not None:
             counts = Counter(
                 entry["status"] for entry in self.handbook.record.blocks if entry["kind"] != Kind.OUTPUT.value

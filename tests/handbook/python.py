@@ -134,7 +134,8 @@ def _without_frames(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
 
 
 def _is_frame(line: str, margin: int) -> bool:
-    return line.strip() == ELLIPSIS or (not line[:margin].strip(" |") and line[margin:].startswith(" "))
+    # From Python 3.13 on a frame shows all lines of its statement, empty ones too.
+    return line.strip() == ELLIPSIS or (not line[:margin].strip(" |") and line[margin:][:1] in ("", " "))
 
 
 def _tracebacks(lines: Sequence[str]) -> int:

@@ -104,7 +104,7 @@ def test_a_page_has_its_own_environment(surroundings: str, tmp_path: Path, postg
     assert {entry["status"] for entry in proof["pages"]["page.md"]} == {"passed"}
 
 
-def test_a_project_that_cannot_be_written_to_is_refused_in_a_sentence(tmp_path: Path, postgres: Postgres) -> None:
+def test_a_project_that_cannot_be_written_to_is_refused_in_a_sentence(tmp_path: Path) -> None:
     project = Project(tmp_path / "project")
     project.write("page.md", PAGE)
     project.directory.chmod(0o555)

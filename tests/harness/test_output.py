@@ -6,6 +6,7 @@ import pytest
 
 from handbook.output import compare, lines_of
 from handbook.postgres import Postgres
+from handbook.python import without_frames
 from handbook.run import Edit
 from handbook.update import UpdateError, apply_edits
 from harness.project import Project, Run
@@ -82,6 +83,13 @@ def test_differs(expected: str, actual: str, place: int, difference: list[str]) 
 def test_update_keeps_what_still_matches(expected: str, actual: str, updated: list[str]) -> None:
     assert compare(lines_of(expected), lines_of(actual)).updated() == updated
     assert compare(updated, lines_of(actual)).matches
+
+
+@pytest.mark.parametrize("margin", ["", "  | "])
+def test_a_frame_may_show_empty_lines_of_its_statement(margin: str) -> None:
+    printed = ["Traceback (most recent call last):", '  File "page.md", line 3, in <module>', "    call(", "", "    )"]
+    shown = without_frames([*(margin + line if line else line for line in printed), margin + "ValueError: none"])
+    assert shown == [margin + "Traceback (most recent call last):", margin + "  ...", margin + "ValueError: none"]
 
 
 def test_a_long_output_is_compared_in_time() -> None:

@@ -298,7 +298,8 @@ def test_what_did_not_run_as_it_is_stays_stale(tmp_path: Path) -> None:
 
 
 def test_pages_that_are_proven_can_be_left_out(project: Project) -> None:
-    project.pytest(*BLOCKS, "docs")
+    fresh = project.pytest("-n2", "--unproven", *BLOCKS, "docs")
+    assert "when they were proven" not in fresh.output
     project.write("good.md", GOOD.replace("# Good", "# Better"))
     run = project.pytest("-rA", "--unproven", *BLOCKS, "docs")
     assert {item.split("::")[0] for item in outcomes(run) if "::" in item} == {

@@ -113,6 +113,8 @@ async def test_a_pools_options_are_asyncpgs(migrated_url: str) -> None:
     async with await connection.create_pool(migrated_url, min_size=1, max_size=2) as pool:
         assert isinstance(pool, asyncpg.Pool)
         assert pool.get_max_size() == 2
+    async with await connection.create_pool(migrated_url, min_size=0) as pool:
+        assert pool.get_max_size() == 10  # what the guides count for each replica
 
 
 @pytest.mark.parametrize("open_", OPEN)

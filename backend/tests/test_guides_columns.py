@@ -150,3 +150,25 @@ async def test_which_types_rewrite_a_table(
     before = await conn.fetchval("SELECT pg_relation_filenode('readings')")
     await conn.execute(f"ALTER TABLE readings ALTER reading TYPE {new}")
     assert (await conn.fetchval("SELECT pg_relation_filenode('readings')") != before) is rewritten
+
+
+async def test_readings_that_came_before_their_partition_are_moved_to_it(
+    migrated_url: str, conn: asyncpg.Connection[asyncpg.Record], tmp_path: Path
+) -> None:
+    await apply("partition-telemetry", "011", migrated_url, tmp_path)
+    await conn.execute("INSERT INTO telemetry (time, soil_moisture) VALUES ('2026-12-01 00:00+00', 30)")
+    await apply("partition-telemetry", "012", migrated_url, tmp_path)
+    assert await conn.fetchval("SELECT tableoid::regclass::text FROM telemetry") == "telemetry_2026_12"
+
+
+async def test_a_generated_column_keeps_its_values_when_it_loses_its_expression(
+    migrated_url: str, conn: asyncpg.Connection[asyncpg.Record], tmp_path: Path
+) -> None:
+    await conn.execute("INSERT INTO plants (id, name) VALUES ('fern-1', 'Fern')")
+    await conn.execute("""INSERT INTO care_plans (plant_id, plan_data) VALUES ('fern-1', '{"water_every_days": 3}')""")
+    await apply("generated-columns", "007", migrated_url, tmp_path)
+    before = await conn.fetchval("SELECT pg_relation_filenode('care_plans')")
+    await conn.execute("ALTER TABLE care_plans ALTER COLUMN water_every_days DROP EXPRESSION IF EXISTS")
+    assert await conn.fetchval("SELECT pg_relation_filenode('care_plans')") == before
+    assert await conn.fetchval("UPDATE care_plans SET water_every_days = water_every_days + 1 RETURNING *") is not None
+    assert await conn.fetchval("SELECT water_every_days FROM care_plans") == 4

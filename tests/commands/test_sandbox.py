@@ -70,6 +70,7 @@ FOLLOWED = [
     "docs/how-to/use-an-extension.md",
     "docs/how-to/use-pgbouncer.md",
     "docs/how-to/views-functions-triggers.md",
+    "docs/how-to/watch-a-long-migration.md",
 ]
 
 

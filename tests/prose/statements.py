@@ -23,7 +23,7 @@ HOLDS = re.compile(
 DURATION = re.compile(r"for a moment|while it re(?:ads|writes)")
 WAIT = re.compile(
     r"(?i)\b(?:only )?(?P<who>everybody|nobody|readers and writers|readers?|writers?)\b(?P<whom>(?: [\w`']+){0,7}?)"
-    r" (?P<does>waits?|goe?s? on)\b"
+    r" (?P<does>waits?|goe?s? on|continues?)\b"
 )
 
 
@@ -99,9 +99,9 @@ def _sentences_with_locks(section: Section) -> Iterator[tuple[int, str]]:
 
 
 def waiting(mode: str, does: str, whom: str) -> set[str]:
-    """Who may be said to wait for a table lock of a mode, or to go on."""
+    """Who may be said to wait for a table lock of a mode, or to continue."""
     level = MODES.index(mode)
-    goes_on = does.lower().startswith("go")
+    goes_on = does.lower().startswith(("go", "continue"))
     if level == len(MODES) - 1:
         return set() if goes_on else {"everybody", "readers", "reader", "readers and writers"}
     if level >= MODES.index("SHARE"):

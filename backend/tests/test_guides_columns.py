@@ -172,3 +172,25 @@ async def test_a_generated_column_keeps_its_values_when_it_loses_its_expression(
     assert await conn.fetchval("SELECT pg_relation_filenode('care_plans')") == before
     assert await conn.fetchval("UPDATE care_plans SET water_every_days = water_every_days + 1 RETURNING *") is not None
     assert await conn.fetchval("SELECT water_every_days FROM care_plans") == 4
+
+
+async def test_dropping_a_foreign_key_locks_both_tables(
+    migrated_url: str, conn: asyncpg.Connection[asyncpg.Record], tmp_path: Path
+) -> None:
+    await apply("add-a-constraint", "010", migrated_url, tmp_path)
+    async with conn.transaction():
+        await conn.execute("ALTER TABLE alerts DROP CONSTRAINT IF EXISTS alerts_metric_fkey")
+        locked = await conn.fetch("""
+            SELECT relation::regclass::text AS name FROM pg_locks
+            WHERE pid = pg_backend_pid() AND mode = 'AccessExclusiveLock' AND relation::regclass::text !~ '_'
+        """)
+    assert {row["name"] for row in locked} == {"alerts", "metrics"}
+
+
+async def test_an_extension_is_updated(
+    migrated_url: str, conn: asyncpg.Connection[asyncpg.Record], tmp_path: Path
+) -> None:
+    await apply("use-an-extension", "007", migrated_url, tmp_path)
+    await conn.execute("DROP EXTENSION pg_trgm; CREATE EXTENSION pg_trgm VERSION '1.5'")
+    await conn.execute("ALTER EXTENSION pg_trgm UPDATE")
+    assert await conn.fetchval("SELECT extversion > '1.5' FROM pg_extension WHERE extname = 'pg_trgm'")

@@ -91,6 +91,7 @@ STATED: Mapping[str, tuple[str, ...]] = {
     "docs/how-to/add-a-not-null-column.md": ("four",),
     "docs/how-to/choose-a-safe-way.md": ("eight",),
     "docs/how-to/take-over-a-database.md": ("six",),
+    "docs/how-to/use-a-managed-postgresql.md": ("10",),
     "docs/reference/command-line.md": ("three",),
     "docs/reference/lock-modes.md": ("three", "four", "eight"),
     "docs/reference/migration-file.md": ("three",),

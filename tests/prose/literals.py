@@ -93,14 +93,20 @@ def is_of_the_project(literal: str) -> bool:
 
 
 @cache
+def postgresql_errors() -> Mapping[str, tuple[str, str]]:
+    """By the SQLSTATE: asyncpg's class for it, and the condition, from whose name that of the class is made."""
+    found: dict[str, tuple[str, str]] = {}
+    for name, kind in vars(asyncpg).items():
+        if isinstance(kind, type) and issubclass(kind, asyncpg.PostgresError) and "sqlstate" in vars(kind):
+            words = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name.removesuffix("Error"))
+            found.setdefault(str(kind.sqlstate), (name, words.lower()))
+    return found
+
+
+@cache
 def is_of_postgresql(literal: str) -> bool:
     """Whether it is a SQLSTATE, the name of its condition, or asyncpg's class for it."""
-    for name, kind in vars(asyncpg).items():
-        if isinstance(kind, type) and issubclass(kind, asyncpg.PostgresError):
-            condition = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name.removesuffix("Error")).lower()
-            if literal in (kind.sqlstate, condition, name):
-                return True
-    return False
+    return literal in postgresql_errors() or any(literal in names for names in postgresql_errors().values())
 
 
 @cache

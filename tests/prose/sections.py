@@ -111,11 +111,15 @@ class Section:
                 offset += first.end() if first else 0
             start += len(paragraph)
 
+    def page_of(self, link: re.Match[str]) -> list[Section]:
+        """The sections of the page that a link leads to; none, where it leads out of the handbook."""
+        page = os.path.normpath(Path(self.page).parent / link["page"]) if link["page"] else self.page
+        return handbook().get(page, [])
+
     def linked(self, parts: int | None = None) -> Iterator[str]:
         """What the sections show that links lead to: of a whole page, its first parts."""
         for link in LINK.finditer(self.prose):
-            page = os.path.normpath(Path(self.page).parent / link["page"]) if link["page"] else self.page
-            found = handbook().get(page, [])
+            found = self.page_of(link)
             wanted = (one.scope for one in found if one.anchor == link["anchor"])
             yield from wanted if link["anchor"] else (one.shown for one in found[:parts])
 

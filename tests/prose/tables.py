@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from prose import errors
 from prose.code import commands, makes, options, statuses, targets
 from prose.literals import LEFT_OPEN, is_of_the_project
 from prose.sections import Finding, Section
 from prose.table import Table, tables
 from src.config import TOP, Settings
-from src.db.errors import MigrationError
 
 
 def link(name: str, address: str = "") -> str:
@@ -47,10 +47,10 @@ SOURCES: Mapping[str, Callable[[], list[list[str]]]] = {
     "options": options_of_commands,
     "exit statuses": lambda: [list(status) for status in statuses().items()],
     "make targets": lambda: [[f"`{name}`"] for name in targets()],
-    "error codes": lambda: [
-        [f"[{kind.code}](../errors.md#{kind.code.lower()})", f"`{kind.__name__}`"]
-        for kind in MigrationError.__subclasses__()
-    ],
+    "error codes": errors.codes,
+    "error states": errors.states,
+    "error texts": errors.index,
+    "error overview": errors.overview,
 }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from handbook.rendering import Renderer
-from prose import figures, literals, references, statements, tables
+from prose import errors, figures, literals, references, statements, tables
 from prose.sections import Finding, Section, handbook, sections
 
 CHECKS: dict[str, Callable[[Section], Iterator[Finding]]] = {
@@ -194,6 +194,21 @@ def test_a_cell_that_says_otherwise_is_found(
     assert all(
         line == seen and text.startswith(said) for (seen, text), (line, said) in zip(found, expected, strict=False)
     )
+
+
+@pytest.mark.parametrize(("page", "shows"), [("deadlock", True), ("lock-timeout", False)])
+def test_a_text_that_leads_to_another_page_is_found(page: str, *, shows: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = ["`deadlock detected`", "`40P01`", f"[Deadlock](../troubleshooting/{page}.md)"]
+    monkeypatch.setattr(errors, "texts", lambda: [row])
+    assert (errors.index() == [row]) is shows
+
+
+def test_a_page_about_an_error_stands_in_the_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    named = [row[3] for row in errors.overview()]
+    monkeypatch.setattr(errors, "texts", list)
+    assert "[…](deadlock.md)" not in named
+    assert ["…", "…", "…", "[…](deadlock.md)"] in errors.overview()
+    assert ["`40P01`", "`deadlock_detected`", "`DeadlockDetectedError`"] in [row[:3] for row in errors.states()]
 
 
 def test_what_a_page_is_made_of(renderer: Renderer) -> None:

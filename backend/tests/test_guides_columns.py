@@ -120,7 +120,7 @@ async def test_a_check_that_is_not_valid_holds_for_each_update(
 ) -> None:
     await conn.execute("INSERT INTO alerts (metric, value, threshold, direction) VALUES ('humidity', 1, 2, 'low')")
     await apply("add-a-constraint", "007", migrated_url, tmp_path)
-    with pytest.raises(asyncpg.CheckViolationError):
+    with pytest.raises(asyncpg.CheckViolationError, match="new row for relation .* violates check constraint"):
         await conn.execute("UPDATE alerts SET value = 3")
     await apply("add-a-constraint", "008", migrated_url, tmp_path)
     assert await conn.execute("UPDATE alerts SET value = 3") == "UPDATE 1"
@@ -194,3 +194,16 @@ async def test_an_extension_is_updated(
     await conn.execute("DROP EXTENSION pg_trgm; CREATE EXTENSION pg_trgm VERSION '1.5'")
     await conn.execute("ALTER EXTENSION pg_trgm UPDATE")
     assert await conn.fetchval("SELECT extversion > '1.5' FROM pg_extension WHERE extname = 'pg_trgm'")
+
+
+async def test_an_index_on_an_expression_serves_a_query_that_has_it(
+    conn: asyncpg.Connection[asyncpg.Record],
+) -> None:
+    await conn.execute("""
+        INSERT INTO alerts (metric, value, threshold, direction)
+        SELECT 'humidity', n, 80, 'above' FROM generate_series(1, 5000) AS n;
+        CREATE INDEX far ON alerts (abs(value - threshold));
+        ANALYZE alerts;
+    """)
+    plan = await conn.fetch("EXPLAIN SELECT id FROM alerts WHERE abs(value - threshold) = 7")
+    assert any("far" in row[0] for row in plan)

@@ -120,7 +120,7 @@ async def test_a_check_that_is_not_valid_holds_for_each_update(
 ) -> None:
     await conn.execute("INSERT INTO alerts (metric, value, threshold, direction) VALUES ('humidity', 1, 2, 'low')")
     await apply("add-a-constraint", "007", migrated_url, tmp_path)
-    with pytest.raises(asyncpg.CheckViolationError, match="new row for relation .* violates check constraint"):
+    with pytest.raises(asyncpg.CheckViolationError, match=r"new row for relation .* violates check constraint"):
         await conn.execute("UPDATE alerts SET value = 3")
     await apply("add-a-constraint", "008", migrated_url, tmp_path)
     assert await conn.execute("UPDATE alerts SET value = 3") == "UPDATE 1"

@@ -13,6 +13,7 @@ from prose.sections import ROOT
 from src.db.commands.command_line import main
 
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+TARGETS = frozenset(re.findall(r"(?m)^([a-z][a-z-]*):", MAKEFILE))
 
 
 @cache

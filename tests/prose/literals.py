@@ -10,6 +10,7 @@ from pathlib import Path
 
 import asyncpg
 
+from prose.code import TARGETS
 from prose.figures import LITERAL
 from prose.sections import ROOT, Finding, Section, everything, handbook, page_shown, plain
 from src.db.rehearsal.lock import MODES
@@ -73,7 +74,7 @@ def is_of_the_project(literal: str) -> bool:
         text = (ROOT / found[1]).read_text(encoding="utf-8") if (ROOT / found[1]).exists() else ""
         return f"def {found[2]}(" in text and (found[3] or "") in text
     if found := re.fullmatch(r"make ([a-z-]+)(?: [A-Z]+=.*)?", literal):
-        return re.search(rf"(?m)^{found[1]}:", (ROOT / "Makefile").read_text(encoding="utf-8")) is not None
+        return found[1] in TARGETS
     if found := re.fullmatch(r"ARGS=(--[a-z-]+)", literal):
         programs = (ROOT / "tests").glob("*/__main__.py")
         return any(f'"{found[1]}"' in program.read_text(encoding="utf-8") for program in programs)

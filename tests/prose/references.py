@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
+from prose.code import TARGETS
 from prose.sections import LINK, ROOT, Finding, Section, handbook, plain
 
 TARGET = re.compile(r"(?m)(?:[`'&]|^ *(?:- run:|\$) )make (?:--?[a-z-]+ )*(?P<target>[a-z][a-z-]*)(?=[ `;&']|$)")
@@ -15,15 +16,10 @@ CODE = re.compile(r"PM\d\d")
 WORKFLOWS = (".github/workflows", ".ci")
 
 
-@cache
-def targets() -> frozenset[str]:
-    return frozenset(re.findall(r"(?m)^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(encoding="utf-8")))
-
-
 def unknown_targets(page: str, line: int, text: str) -> Iterator[Finding]:
     """The targets of make that a text names, and the Makefile does not have."""
     for found in TARGET.finditer(text):
-        if found["target"] not in targets():
+        if found["target"] not in TARGETS:
             problem = f"make {found['target']}: the Makefile has no such target; `make help` lists them"
             yield Finding(page, line + text.count("\n", 0, found.start()), problem)
 

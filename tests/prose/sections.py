@@ -99,17 +99,21 @@ class Section:
         """The line of the page on which a place of the source or the prose is."""
         return self.line + self.prose.count("\n", 0, place)
 
-    def sentences(self) -> Iterator[tuple[int, str]]:
-        """The sentences, each with the line of the page on which it starts."""
+    def paragraphs(self) -> Iterator[tuple[int, str]]:
+        """The paragraphs, items and rows of tables, each with the place in the prose at which it starts."""
         start = 0
         for paragraph in PARAGRAPH.split(self.prose):
             start = self.prose.index(paragraph, start)
-            offset = start
-            for sentence in SENTENCE.split(plain(paragraph)):
-                yield self.line_of(offset), sentence
-                first = re.search(r"\s+".join(map(re.escape, sentence.split())), self.prose[offset:])
-                offset += first.end() if first else 0
+            yield start + len(paragraph) - len(paragraph.lstrip()), plain(paragraph)
             start += len(paragraph)
+
+    def sentences(self) -> Iterator[tuple[int, str]]:
+        """The sentences, each with the line of the page on which it starts."""
+        for place, paragraph in self.paragraphs():
+            for sentence in SENTENCE.split(paragraph):
+                yield self.line_of(place), sentence
+                first = re.search(r"\s+".join(map(re.escape, sentence.split())), self.prose[place:])
+                place += first.end() if first else 0  # noqa: PLW2901
 
     def page_of(self, link: re.Match[str]) -> list[Section]:
         """The sections of the page that a link leads to; none, where it leads out of the handbook."""

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from prose.literals import LEFT_OPEN, is_of_the_project
-from prose.sections import LINK, PARAGRAPH, ROOT, Finding, Section, plain
+from prose.sections import LINK, ROOT, Finding, Section, plain
 from src.db.rehearsal.lock import MODES
 
 STATEMENTS = Path(__file__).with_name("statements.md")
@@ -68,10 +68,8 @@ def check(page: Sequence[Section]) -> Iterator[Finding]:
 
 def check_locks(section: Section) -> Iterator[Finding]:
     """The lock line of a guide is that of a rehearsal on its page, and who waits is said as the mode has it."""
-    start = 0
-    for paragraph in PARAGRAPH.split(section.prose):
-        start = section.prose.index(paragraph, start)
-        line, text = section.line_of(start + len(paragraph) - len(paragraph.lstrip())), plain(paragraph)
+    for place, text in section.paragraphs():
+        line = section.line_of(place)
         if found := LOCK.fullmatch(text):
             yield from _unlike_the_rehearsals(section, line, found)
         for said in WAIT.finditer(text) if not text.startswith("|") else ():

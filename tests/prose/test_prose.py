@@ -118,7 +118,8 @@ $ make rehearse
 
 ## Others
 
-Nobody waits for `ACCESS SHARE`. An index takes a `SHARE` lock, which every writer waits for; readers go on.
+Nobody waits for `ACCESS SHARE`. An index takes a `SHARE` lock, which every writer waits for; readers go on. A check is
+validated under `SHARE UPDATE EXCLUSIVE`: readers and writers continue.
 """
 
 
@@ -128,6 +129,7 @@ Nobody waits for `ACCESS SHARE`. An index takes a `SHARE` lock, which every writ
         *(("for a moment.", "while it reads `plants`."), ("on `plants`", "on `devices`"), ("Everybody", "Nobody")),
         *(("`ACCESS EXCLUSIVE`", "`SHARE`"), ("Everybody", "Only writers"), ("waits, but", "goes on, but")),
         *(("Nobody waits for", "Everybody waits for"), ("every writer", "every reader"), ("readers go", "writers go")),
+        *(("readers and writers", "writers and writers"), ("writers continue", "writers wait")),
     ],
 )
 def test_another_lock_is_found(said: str, slip: str, renderer: Renderer) -> None:

@@ -66,7 +66,7 @@ STATED: Mapping[str, tuple[str, ...]] = {
     "docs/errors.md": ("30 s",),
     "docs/explanation/beyond-one-server.md": ("three", "32", "2.23", "six", "86400 s"),
     "docs/explanation/forward-only.md": ("86400 s",),
-    "docs/explanation/guarantees.md": ("1", "8 s", "0.02 s", "600 s", "1 s", "503", "20", "five", "six", "eight"),
+    "docs/explanation/guarantees.md": ("1", "8 s", "0.02 s", "600 s", "1 s", "60", "503", "20", "five", "six", "eight"),
     "docs/explanation/transactions-and-locks.md": ("eight", "0.001 s"),
     "docs/how-to/bigger-keys.md": ("2147483647",),
     "docs/how-to/delete-old-rows.md": ("86400 s",),

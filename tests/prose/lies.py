@@ -64,7 +64,7 @@ def names(section: Section) -> Iterator[Lie]:
         yield Lie("target", *found.span("target"), found["target"] + "s")
     for found in LINK.finditer(section.prose):
         if references.CODE.fullmatch(found["text"]):
-            yield Lie("anchor", *found.span("anchor"), "pm15")
+            yield Lie("anchor", *found.span("anchor"), "pm14" if found["anchor"] == "pm15" else "pm15")
 
 
 def cells(section: Section) -> Iterator[Lie]:

@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 
 from src.db.rehearsal.execution import rehearse
+from src.db.rehearsal.lock import held
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -251,3 +252,19 @@ async def test_what_is_rewritten_and_scanned_is_what_the_manual_says(
     # The indexes of a table that is rewritten go with it.
     assert {name for name in found if name in rewritten or name.partition("_")[0] not in rewritten} == rewritten, page
     assert {scan.name for scan in report.scans} == scanned, page
+
+
+@pytest.mark.parametrize("lives", [True, False])
+async def test_a_dead_index_is_in_nobodys_way(lives: bool, database_url: str) -> None:
+    conn, observer = [await asyncpg.connect(database_url) for _ in range(2)]
+    try:
+        await conn.execute("CREATE TABLE plants (id int); CREATE INDEX plants_id ON plants (id)")
+        # As DROP INDEX CONCURRENTLY and REINDEX CONCURRENTLY mark it, before they lock it to drop it.
+        index = await conn.fetchval(
+            "UPDATE pg_index SET indislive = $1 WHERE indexrelid = 'plants_id'::regclass RETURNING indexrelid", lives
+        )
+        await conn.execute("BEGIN; ALTER INDEX plants_id SET (fillfactor = 50)")
+        assert ((index, "SHARE UPDATE EXCLUSIVE") in await held(observer, conn.get_server_pid())) is lives
+    finally:
+        await conn.close()
+        await observer.close()

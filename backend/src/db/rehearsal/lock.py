@@ -25,11 +25,12 @@ _BLOCKS_WRITES = MODES.index("SHARE")
 _BLOCKS_READS = MODES.index("ACCESS EXCLUSIVE")
 
 # Those that are waited for count too: they are what a migration outside a transaction is watched for. SIReadLock is no
-# lock that anybody waits for.
+# lock that anybody waits for, and an index that CONCURRENTLY has marked as dead, to drop it, is one that nobody opens.
 _LOCKS = """
     SELECT relation, mode FROM pg_locks
     WHERE pid = $1 AND locktype = 'relation' AND mode <> 'SIReadLock'
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND NOT EXISTS (SELECT FROM pg_index WHERE indexrelid = relation AND NOT indislive)
 """
 
 Held = set[tuple[int, str]]

@@ -63,7 +63,10 @@ def check(page: Sequence[Section]) -> Iterator[Finding]:
             sentences = [(line, spoken(one)) for section in page for line, one in section.sentences()]
             like = {one: SequenceMatcher(None, said, one).ratio() for _, one in sentences}
             line, nearest = max(sentences, key=lambda entry: like[entry[1]])
-            yield Finding(page[0].page, line, f"says {nearest!r}, and not {said!r}; it is shown by: {test}")
+            problem = (
+                f"says {nearest!r}, and not {said!r}, as {test} has it; if it still does, change {STATEMENTS.name}"
+            )
+            yield Finding(page[0].page, line, problem)
 
 
 def check_locks(section: Section) -> Iterator[Finding]:

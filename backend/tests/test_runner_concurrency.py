@@ -332,7 +332,7 @@ def test_the_lock_has_the_number_that_it_is_documented_to_have() -> None:
 
 
 def test_the_limits_are_those_that_the_handbook_names() -> None:
-    assert (retries.LOCK_TRIES, retries.LOCK_TIMEOUT) == (12, 500)
+    assert (retries.LOCK_TRIES, session.LOCK_TIMEOUT) == (12, 500)
     assert (retries.FIRST_LOCK_PAUSE, retries.LAST_LOCK_PAUSE) == (0.5, 4.0)
     assert (lock.FIRST_PAUSE, lock.LAST_PAUSE, lock.REPORT_AFTER, lock.REPORT_EVERY) == (0.025, 2.0, 1.0, 30.0)
     pauses = [lock.jittered(4.0) for _ in range(1000)]

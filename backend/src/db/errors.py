@@ -96,19 +96,10 @@ class MigrationSqlError(MigrationError):
     code = "PM07"
 
     def __init__(  # noqa: PLR0913 - these are the fields of PostgreSQL's own error report
-        self,
-        message: str,
-        *,
-        file: Path,
-        line: int | None,
-        sqlstate: str,
-        detail: str | None,
-        hint: str | None,
+        self, message: str, *, file: Path, line: int | None, sqlstate: str, detail: str | None, hint: str | None
     ) -> None:
         super().__init__(message, file=file, line=line)
-        self.sqlstate = sqlstate
-        self.detail = detail
-        self.hint = hint
+        self.sqlstate, self.detail, self.hint = sqlstate, detail, hint
 
 
 class MigrationCodeError(MigrationError):

@@ -26,12 +26,7 @@ _TICK = 0.5
 
 _RUNNER = logging.getLogger("src.db.migration_runner")
 # What a database answers with, or does not, while it starts, or while others hold all of its connections.
-_STARTING = (
-    OSError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.TooManyConnectionsError,
-)
+_STARTING = (OSError, asyncpg.CannotConnectNowError, asyncpg.PostgresConnectionError, asyncpg.TooManyConnectionsError)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -62,7 +62,7 @@ async def apply(conn: Connection, version: str, migration: Migration) -> None:
     except MigrationError:
         raise
     except (Exception, SystemExit) as error:
-        if failure.is_busy(error):
+        if isinstance(error, asyncpg.InterfaceError) and "another operation is in progress" in str(error):
             if is_session(conn):
                 # Nothing can be sent on it, ROLLBACK neither, until the statement that is running has ended.
                 conn.terminate()
@@ -151,7 +151,7 @@ async def _apply_inside(conn: Connection, version: str, migration: Migration) ->
 
 async def _apply_outside(conn: Connection, version: str, migration: Migration, *, joined: bool) -> None:
     """Run ``up`` as the connection is, and record it if it left the database in order."""
-    old = {row["name"]: row["relname"] for row in await _invalid_indexes(conn)}
+    old = await _invalid_indexes(conn)
     if is_session(conn) and not joined:
         await _try_to_record(conn, version, migration)
         # CREATE INDEX CONCURRENTLY keeps nobody waiting while it waits; a time-out would leave an invalid index. The
@@ -166,11 +166,8 @@ async def _apply_outside(conn: Connection, version: str, migration: Migration, *
         if await settled(conn.is_in_transaction()):
             await conn.execute("ROLLBACK")
         in_the_way = sent.mentioned if isinstance(error, asyncpg.DuplicateTableError) else ()
-        left = [
-            row["name"]
-            for row in await _invalid_indexes(conn)
-            if row["name"] not in old or row["relname"] in in_the_way
-        ]
+        invalid = await _invalid_indexes(conn)
+        left = [index for index, name in invalid.items() if index not in old or name in in_the_way]
         raise failure.up_failed(migration, error, left) from error
     finally:
         # A pooler hands the session to somebody else.
@@ -181,17 +178,15 @@ async def _apply_outside(conn: Connection, version: str, migration: Migration, *
         await conn.execute("ROLLBACK")
         raise failure.transaction_left_open(migration)
     invalid = await _invalid_indexes(conn)
-    left = [row["name"] for row in invalid if row["name"] not in old]
-    if left:
+    if left := [index for index in invalid if index not in old]:
         raise failure.indexes_left(migration, left)
-    passed_over = [row["name"] for row in invalid if row["relname"] in sent.mentioned]
-    if passed_over:
+    if passed_over := [index for index, name in invalid.items() if name in sent.mentioned]:
         raise failure.indexes_passed_over(migration, passed_over)
     if invalid:
         logger.warning(
             "the database has an invalid index, which no query uses, and which %s has nothing to do with: %s",
             migration.path.name,
-            ", ".join(row["name"] for row in invalid),
+            ", ".join(invalid),
         )
     async with _transaction(conn, migration.path):
         await _record(conn, version, migration)
@@ -215,21 +210,20 @@ async def _tidy(conn: Connection, migration: Migration, sent: Statements) -> Non
             await keep_lock(conn, migration.path)
 
 
-async def _invalid_indexes(conn: Connection) -> list[asyncpg.Record]:
+async def _invalid_indexes(conn: Connection) -> dict[str, str]:
+    """Return the invalid indexes: how SQL names each, and its name without a schema."""
     # In a transaction, within which a pooler does not change the session.
     async with await settled(conn.transaction()):
-        return await conn.fetch(_INVALID_INDEXES)
+        return {row["name"]: row["relname"] for row in await conn.fetch(_INVALID_INDEXES)}
 
 
 async def _record(conn: Connection, version: str, migration: Migration) -> None:
     try:
         await mark_migration_applied(conn, version)
-    except asyncpg.InFailedSQLTransactionError:
-        raise
     except MigrationError as error:
         error.file = migration.path
         raise
     except asyncpg.PostgresError as error:
-        if await is_lost(conn, error):
+        if isinstance(error, asyncpg.InFailedSQLTransactionError) or await is_lost(conn, error):
             raise
         raise failure.history_failed(error, migration.path) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from warnings import WarningMessage
 
@@ -38,16 +38,14 @@ _REMEDIES = {
     "57014": "Either statement_timeout ran out, which SET statement_timeout = 0 in the migration lifts,"
     " or somebody canceled the statement. Start again.",
 }
-
-
 # The same about the table schema_migrations.
 _HISTORY_REMEDIES = {
-    "23505": "\nThe runner records a migration itself: take the INSERT out of it.",
-    "25006": "\nThe server is read-only: a standby, perhaps. Let DATABASE_URL name the primary.",
-    "42501": "\nGrant the role of DATABASE_URL the right to do so, or start once with the owner of the database.",
-    "42703": "\nAnother tool made it, or somebody changed it. Leave that tool its table, and give this backend a"
+    "23505": "The runner records a migration itself: take the INSERT out of it.",
+    "25006": _REMEDIES["25006"],
+    "42501": "Grant the role of DATABASE_URL the right to do so, or start once with the owner of the database.",
+    "42703": "Another tool made it, or somebody changed it. Leave that tool its table, and give this backend a"
     " database or a schema of its own.",
-    "42P01": "\nA migration that sets search_path for the session hides the table: use SET LOCAL search_path.",
+    "42P01": "A migration that sets search_path for the session hides the table: use SET LOCAL search_path.",
 }
 
 
@@ -81,13 +79,8 @@ def lock_lost(path: Path) -> ConnectionLostError:
     )
 
 
-def is_busy(error: BaseException) -> bool:
-    """Tell whether asyncpg refused a statement because another one of the connection was still running."""
-    return isinstance(error, asyncpg.InterfaceError) and "another operation is in progress" in str(error)
-
-
 def connection_busy(migration: Migration, error: BaseException) -> MigrationCodeError:
-    """Return the error for an ``up`` that has the connection run two statements at once."""
+    """Return the error for an ``up`` that has the connection run two statements at once, which asyncpg refuses."""
     return MigrationCodeError(
         "up sent a statement while another one was still running.\n"
         "A connection runs one statement at a time: await each of them, and start none with gather, create_task or a"
@@ -128,7 +121,7 @@ def _remedy(migration: Migration, error: asyncpg.PostgresError) -> str | None:
     return _REMEDIES.get(error.sqlstate or "")
 
 
-def up_failed(migration: Migration, error: BaseException, left: Iterable[str] = ()) -> MigrationError:
+def up_failed(migration: Migration, error: BaseException, left: Sequence[str] = ()) -> MigrationError:
     """Return the error for an exception that came out of ``up`` or of the COMMIT after it.
 
     Arguments:
@@ -170,13 +163,12 @@ def _sql_failed(migration: Migration, error: asyncpg.PostgresError, outcome: str
     )
 
 
-def _outcome(migration: Migration, left: Iterable[str] = ()) -> str:
+def _outcome(migration: Migration, left: Sequence[str] = ()) -> str:
     if migration.transactional:
         return _UNDONE
     text = "It runs outside a transaction: what it did before this is kept, and it is not recorded."
-    drops = _drops(left)
     remedy = "\nIt left an index behind that PostgreSQL marks as invalid. Remove it before the next start:"
-    return text + (remedy + drops if drops else "")
+    return f"{text}{remedy}{_drops(left)}" if left else text
 
 
 def _drops(indexes: Iterable[str]) -> str:
@@ -207,8 +199,7 @@ def never_awaited(migration: Migration, warning: WarningMessage) -> MigrationCod
 def lock_timeout(error: MigrationError, tries: int, blocker: str) -> LockTimeoutError:
     """Return the error for a migration whose last try to get a table lock has failed."""
     return LockTimeoutError(
-        f"could not lock a table in {tries} tries.\n"
-        f"In its way: {blocker}\n"
+        f"could not lock a table in {tries} tries.\nIn its way: {blocker}\n"
         "Let that transaction end, or end its session with SELECT pg_terminate_backend(the process's number);"
         f" then start again.\n{_UNDONE}",
         file=error.file,
@@ -229,8 +220,7 @@ def error_swallowed(migration: Migration, cause: BaseException | None) -> Swallo
     """Return the error for an ``up`` that went on after a SQL error had aborted its transaction."""
     what = f"The first error was {described(cause)}\n" if cause is not None else ""
     return SwallowedErrorError(
-        "a statement failed, and up went on as if it had not.\n"
-        f"{what}"
+        f"a statement failed, and up went on as if it had not.\n{what}"
         "PostgreSQL commits nothing of a transaction after an error. Let the error out of up, or put the statement that"
         " may fail into async with conn.transaction(), which makes a savepoint.\n"
         f"{_outcome(migration)}",
@@ -238,7 +228,7 @@ def error_swallowed(migration: Migration, cause: BaseException | None) -> Swallo
     )
 
 
-def indexes_left(migration: Migration, indexes: Iterable[str]) -> InvalidIndexError:
+def indexes_left(migration: Migration, indexes: Sequence[str]) -> InvalidIndexError:
     """Return the error for a migration that ended well and left invalid indexes."""
     return InvalidIndexError(f"up left an invalid index.\n{_outcome(migration, indexes)}", file=migration.path)
 
@@ -255,5 +245,6 @@ def indexes_passed_over(migration: Migration, indexes: Iterable[str]) -> Invalid
 
 def history_failed(error: BaseException, path: Path | None = None) -> HistoryError:
     """Return the error for a ``schema_migrations`` that cannot be created, read or written."""
-    remedy = _HISTORY_REMEDIES.get(getattr(error, "sqlstate", None) or "", "")
-    return HistoryError(f"the table schema_migrations cannot be used: {str(error).splitlines()[0]}{remedy}", file=path)
+    problem = f"the table schema_migrations cannot be used: {str(error).splitlines()[0]}"
+    remedy = _HISTORY_REMEDIES.get(getattr(error, "sqlstate", None) or "")
+    return HistoryError("\n".join(filter(None, [problem, remedy])), file=path)

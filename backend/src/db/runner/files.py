@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import itertools
 import os
 import re
 import sys
 from pathlib import Path
+from traceback import walk_tb
 from types import CodeType, ModuleType, TracebackType
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -117,7 +119,8 @@ class Migration(NamedTuple):
     transactional: bool
 
 
-class loaded:  # noqa: N801 - used as a function, like contextlib.closing
+@contextlib.contextmanager
+def loaded(path: Path) -> Iterator[Migration]:
     """Load a migration file for the length of a ``with`` block; the module is forgotten afterwards.
 
     The file is read as Python reads source: UTF-8 with or without a byte-order mark unless it declares another
@@ -133,32 +136,18 @@ class loaded:  # noqa: N801 - used as a function, like contextlib.closing
         UpNotAsyncError: its ``up`` is not ``async``.
     """
 
-    # A class, because it is used for every migration, and entering a generator takes as long as loading one.
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        # No import statement can spell this name, and two runs in one process get two modules.
-        name = f"<migration {path.stem} {next(_serial_numbers)}>"
-        self._module = ModuleType(name)
-        self._module.__file__, self._module.__package__, self._module.__path__ = str(path), name, [str(path.parent)]
-
-    def __enter__(self) -> Migration:
-        code = _compiled(self._path)
-        # Decorators such as dataclass look for the module of what they decorate.
-        sys.modules[self._module.__name__] = self._module
-        self._modules_before = len(sys.modules)
-        try:
-            return _migration(self._path, code, self._module)
-        except BaseException:
-            self.__exit__()
-            raise
-
-    def __exit__(self, *_: object) -> None:
-        if len(sys.modules) != self._modules_before:
-            beside = f"{self._module.__name__}."
-            for name in [name for name in sys.modules if name.startswith(beside)]:
-                del sys.modules[name]
-        del sys.modules[self._module.__name__]
+    code = _compiled(path)
+    # No import statement can spell this name, and two runs in one process get two modules.
+    name = f"<migration {path.stem} {next(_serial_numbers)}>"
+    module = ModuleType(name)
+    module.__file__, module.__package__, module.__path__ = str(path), name, [str(path.parent)]
+    # Decorators such as dataclass look for the module of what they decorate.
+    sys.modules[name] = module
+    try:
+        yield _migration(path, code, module)
+    finally:
+        for other in [other for other in sys.modules if other.startswith(name)]:
+            del sys.modules[other]
 
 
 def _compiled(path: Path) -> CodeType:
@@ -195,17 +184,8 @@ def _migration(path: Path, code: CodeType, module: ModuleType) -> Migration:
 
 def line_in(path: Path, traceback: TracebackType | None) -> int | None:
     """Return the line of a file that a traceback passed through last, or None where it did not."""
-    line = None
-    for frame, number in _frames(traceback):
-        if frame == str(path):
-            line = number
-    return line
-
-
-def _frames(traceback: TracebackType | None) -> Iterator[tuple[str, int]]:
-    while traceback is not None:
-        yield traceback.tb_frame.f_code.co_filename, traceback.tb_lineno
-        traceback = traceback.tb_next
+    lines = [line for frame, line in walk_tb(traceback) if frame.f_code.co_filename == str(path)]
+    return lines[-1] if lines else None
 
 
 def describe(error: BaseException) -> str:

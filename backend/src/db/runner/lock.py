@@ -41,14 +41,13 @@ _SESSION = r"""
     coalesce(to_char(coalesce(xact_start, backend_start), 'YYYY-MM-DD HH24:MI:SS TZ'), 'an unknown time') AS since,
     substring(query FROM '^\s*([[:alpha:]]+(?:\s+[[:alpha:]_][^\s''"$;(=,]*){0,2})') AS query
 """
-_HOLDERS = f"""
-    SELECT {_SESSION} FROM pg_stat_activity WHERE pid IN (
-        SELECT pid FROM pg_locks
-        WHERE locktype = 'advisory' AND granted AND objsubid = 1
-            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-            AND (classid::bigint << 32) | objid::bigint = {LOCK_KEY}
-    )
+_LOCK = f"""
+    SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND (classid::bigint << 32) | objid::bigint = {LOCK_KEY}
 """  # noqa: S608 - only constants of this module are put in
+_HELD = f"{_LOCK} AND pid = pg_backend_pid()"
+_HOLDERS = f"SELECT {_SESSION} FROM pg_stat_activity WHERE pid IN ({_LOCK})"  # noqa: S608 - likewise
 # What a runner that was killed was doing: behind a pooler its statement can outlive its lock.
 _LEFT = f"""
     SELECT {_SESSION} FROM pg_stat_activity
@@ -61,11 +60,6 @@ _OTHERS = """
         AND client_addr IS NOT DISTINCT FROM inet_client_addr()
 """
 _TRY = "SELECT pg_try_advisory_lock($1)"
-_HELD = f"""
-    SELECT FROM pg_locks
-    WHERE pid = pg_backend_pid() AND locktype = 'advisory' AND granted AND objsubid = 1
-        AND (classid::bigint << 32) | objid::bigint = {LOCK_KEY}
-"""
 _BLOCKERS = f"""
     SELECT {_SESSION} FROM pg_stat_activity WHERE pid = ANY (pg_blocking_pids($1)) ORDER BY xact_start
 """  # noqa: S608 - only constants of this module are put in
@@ -186,18 +180,13 @@ async def keep_lock(conn: Session, path: Path) -> None:
         ConnectionLostError: the transaction that held it has ended, or another runner has it.
     """
     holder = conn.holder or conn
-    held = await _holds(holder)
+    held = False
+    with contextlib.suppress(*CONNECTION_ERRORS):
+        held = await holder.execute(_HELD) == "SELECT 1"
     if not held and holder is conn:
         held = await conn.fetchval(_TRY, LOCK_KEY)
     if not held:
         raise failure.lock_lost(path)
-
-
-async def _holds(holder: Session) -> bool:
-    try:
-        return await holder.execute(_HELD) == "SELECT 1"
-    except CONNECTION_ERRORS:
-        return False
 
 
 class Queue:

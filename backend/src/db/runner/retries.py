@@ -18,8 +18,6 @@ from .session import LOCK_TIMEOUT, Session, is_session, settings
 
 Apply = Callable[[Connection, str, Path], Awaitable[None]]
 
-__all__ = ["LOCK_TIMEOUT", "with_retries"]
-
 logger = logging.getLogger("src.db.migration_runner")
 
 # Together, tries and pauses outlast a transaction of half a minute.
@@ -66,7 +64,7 @@ async def with_retries(apply: Apply, conn: Connection, version: str, path: Path)
             state = getattr(error.__cause__, "sqlstate", None)
             if not error.undone or state not in RETRIED:
                 raise
-            *_, blocker = ["another session", *seen]
+            blocker = seen[-1] if seen else "another session"
             if attempt == LOCK_TRIES and state == "40001":
                 raise
             if attempt == LOCK_TRIES:

@@ -28,10 +28,10 @@ class Settings:
     Attributes:
         database_url: ``postgresql://user:password@host:port/database``; None means the development server.
             It may hold a password, so ``repr`` leaves it out.
-        host: The address to listen on.
-        port: The TCP port to listen on, from 1 to 65535.
-        log_level: The lowest level that is logged, such as ``INFO``.
-        data: The directory of the development server's data, the log and the process id.
+        host: the address to listen on.
+        port: the TCP port to listen on, from 1 to 65535.
+        log_level: the lowest level that is logged, such as ``INFO``.
+        data: the directory of the development server's data, the log and the process id.
     """
 
     database_url: str | None = field(repr=False)
@@ -44,11 +44,11 @@ class Settings:
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
         """Read the settings; a variable that is not set, or empty, has its default.
 
-        Args:
-            environ: The variables: DATABASE_URL, PLANTOPS_HOST, PLANTOPS_PORT, PLANTOPS_LOG_LEVEL, PLANTOPS_DATA.
+        Arguments:
+            environ: the variables: DATABASE_URL, PLANTOPS_HOST, PLANTOPS_PORT, PLANTOPS_LOG_LEVEL, PLANTOPS_DATA.
 
         Raises:
-            SettingsError: One or more values cannot be used; all of them are named.
+            SettingsError: one or more values cannot be used; all of them are named.
         """
         database_url = environ.get("DATABASE_URL") or None
         host = environ.get("PLANTOPS_HOST") or "127.0.0.1"

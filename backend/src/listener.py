@@ -12,12 +12,12 @@ class ListenerError(Exception):
 def open_listener(host: str, port: int) -> socket.socket:
     """Reserve an address; it refuses connections until a server listens on the socket.
 
-    Args:
-        host: A host name or an IP address.
-        port: A TCP port, from 1 to 65535.
+    Arguments:
+        host: a host name or an IP address.
+        port: a TCP port, from 1 to 65535.
 
     Raises:
-        ListenerError: The address is in use, or is no address of this machine.
+        ListenerError: the address is in use, or is no address of this machine.
     """
     listener = None
     try:

@@ -46,9 +46,9 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
     """Bring the schema up to date and open the pool; requests are served only after that.
 
     Raises:
-        SettingsError: The environment cannot be used.
-        ServerError: The development server does not start.
-        MigrationError: The database cannot be reached, or a migration failed.
+        SettingsError: the environment cannot be used.
+        ServerError: the development server does not start.
+        MigrationError: the database cannot be reached, or a migration failed.
     """
     settings = Settings.from_environment()
     with database_server(settings.database_url, settings.data) as database_url:
@@ -115,8 +115,8 @@ async def _run(server: uvicorn.Server, listener: socket.socket) -> None:
     """Start the application and serve until a signal; ``/api/health`` answers while the migrations run.
 
     Raises:
-        SettingsError, ServerError, MigrationError: As ``lifespan`` does.
-        CancelledError: A signal came before the start was complete.
+        SettingsError, ServerError, MigrationError: as ``lifespan`` does.
+        CancelledError: a signal came before the start was complete.
     """
     task = cast("asyncio.Task[None]", asyncio.current_task())
 
@@ -184,8 +184,8 @@ def _serve(settings: Settings, arguments: list[str]) -> int:
 def main(arguments: list[str]) -> int:
     """Run the backend and return its exit status: 0 after a signal, 1 when it cannot start.
 
-    Args:
-        arguments: Nothing, or the descriptors of the listener and of the locked file for the process id.
+    Arguments:
+        arguments: nothing, or the descriptors of the listener and of the locked file for the process id.
     """
     logging.basicConfig(format=LOG_FORMAT)
     # Uvicorn passes on the signals that it has handled; the default action would end the process as if killed.

@@ -40,8 +40,8 @@ def restart(settings: Settings) -> None:
     """Stop the backend where it runs, start it in the background and wait until it is ready.
 
     Raises:
-        ListenerError: Another program uses the backend's address.
-        ServiceError: The backend ended before it was ready; its own error text has been shown.
+        ListenerError: another program uses the backend's address.
+        ServiceError: the backend ended before it was ready; its own error text has been shown.
     """
     settings.data.mkdir(parents=True, exist_ok=True)
     with _open(settings.data / "service.lock") as turn:
@@ -77,7 +77,7 @@ def show_log(settings: Settings) -> None:
     """Write the log of the last start to standard output.
 
     Raises:
-        ServiceError: There is no log.
+        ServiceError: there is no log.
     """
     try:
         with (settings.data / "backend.log").open() as log:
@@ -197,8 +197,8 @@ def _ask(settings: Settings) -> dict[str, Any] | None:
 def main(arguments: list[str]) -> int:
     """Run one command and return its exit status: 0, 1 when it failed, or 2 when there is no such command.
 
-    Args:
-        arguments: One of ``restart``, ``stop`` and ``logs``.
+    Arguments:
+        arguments: one of ``restart``, ``stop`` and ``logs``.
     """
     try:
         settings = Settings.from_environment()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import json
 import logging
 import sys
 import time
@@ -57,8 +58,6 @@ def run(arguments: argparse.Namespace) -> int:
     if handler.failure is not None:
         raise handler.failure
     if arguments.json:
-        import json  # noqa: PLC0415 - most calls do not need it
-
         sys.stdout.write(json.dumps({"applied": applied}) + "\n")
     elif not applied:
         sys.stdout.write("No pending migrations\n")

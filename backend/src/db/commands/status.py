@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -11,11 +12,10 @@ from typing import NamedTuple
 
 from ..connection import connect
 from ..runner.files import get_migration_files, refuse_empty, version_order
+from ..runner.history import has_migrations_table
 from ..runner.session import explained
 from .interruption import run_until_signalled
 
-# Of a role that may not read the table too, PostgreSQL says whether it is there.
-_EXISTS = "SELECT to_regclass('schema_migrations') IS NOT NULL"
 # Python knows neither infinity nor the years before 1 and after 9999.
 _HISTORY = """
     SELECT version, CASE WHEN isfinite(applied_at) AND extract(year FROM applied_at) BETWEEN 1 AND 9998
@@ -48,7 +48,7 @@ async def _applied(database_url: str) -> dict[str, datetime | None]:
     try:
         # In one transaction, because a pooler may give each its own connection to the server.
         async with explained(conn), conn.transaction():
-            if not await conn.fetchval(_EXISTS):
+            if not await has_migrations_table(conn):
                 return {}
             return {row["version"]: row["applied_at"] for row in await conn.fetch(_HISTORY)}
     finally:
@@ -112,8 +112,6 @@ def _when(row: Row) -> str:
 
 
 def _write_json(rows: Sequence[Row]) -> None:
-    import json  # noqa: PLC0415 - most calls do not need it
-
     migrations = [
         {
             "version": row.version,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,8 +44,6 @@ def run(arguments: argparse.Namespace) -> int:
         findings += _loading(path)
     findings += _seals(arguments.directory)
     if arguments.json:
-        import json  # noqa: PLC0415 - most calls do not need it
-
         report = {"migrations": len(paths), "findings": [finding._asdict() for finding in findings]}
         sys.stdout.write(json.dumps(report, indent=2) + "\n")
     else:

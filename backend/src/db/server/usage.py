@@ -28,11 +28,11 @@ def throwaway(places: Iterable[Path] | None = None, installation: Path | None = 
     As long as this process uses it, its environment holds no PG* variables: they are about another server.
 
     Arguments:
-        places: Directories to try for the server's files; ``/dev/shm`` and the temporary directories when None.
-        installation: The directory with the ``bin``, ``lib`` and ``share`` of a PostgreSQL; None for the wheel's.
+        places: directories to try for the server's files; ``/dev/shm`` and the temporary directories when None.
+        installation: the directory with the ``bin``, ``lib`` and ``share`` of a PostgreSQL; None for the wheel's.
 
     Raises:
-        ServerError: The wheel is not installed, or no place has room.
+        ServerError: the wheel is not installed, or no place has room.
     """
     run, run_lock = make_run_directory(places, installation or installed())
     try:
@@ -60,11 +60,11 @@ def development(directory: Path, places: Iterable[Path] | None = None) -> Iterat
     process uses it, its environment holds no PG* variables: they are about another server.
 
     Arguments:
-        directory: Where the data, the log and the locks are kept; made where it does not exist.
-        places: Directories to try for the socket; ``/dev/shm`` and the temporary directories when None.
+        directory: where the data, the log and the locks are kept; made where it does not exist.
+        places: directories to try for the socket; ``/dev/shm`` and the temporary directories when None.
 
     Raises:
-        ServerError: The wheel is not installed, no place has room, or the directory cannot be written.
+        ServerError: the wheel is not installed, no place has room, or the directory cannot be written.
     """
     installation = installed()
     control = directory.resolve()
@@ -92,11 +92,11 @@ def database_server(database_url: str | None, directory: Path) -> Iterator[Calla
     """Have a server for as long as the context lasts, and give a function that waits for it and returns its URL.
 
     Arguments:
-        database_url: The URL of a server of one's own; None for the development server.
-        directory: Where the development server keeps its data.
+        database_url: the URL of a server of one's own; None for the development server.
+        directory: where the development server keeps its data.
 
     Raises:
-        ServerError: The development server cannot be started.
+        ServerError: the development server cannot be started.
     """
     if database_url is not None and not _is_development(database_url, directory):
         yield lambda: database_url

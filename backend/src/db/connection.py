@@ -7,17 +7,17 @@ import contextlib
 import os
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
 import asyncpg.pool
 
 from . import url
 from .errors import DatabaseUnavailableError
-from .runner.awaiting import settled
 
+T = TypeVar("T")
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
 # Seconds for the whole of connecting: the name, the socket, the password. A connect_timeout in the URL replaces it.
@@ -173,6 +173,11 @@ async def is_encrypted(database_url: str) -> bool:
         return conn._transport.get_extra_info("ssl_object") is not None  # type: ignore[attr-defined]
     finally:
         await conn.close()
+
+
+async def settled(value: Awaitable[T] | T) -> T:
+    """Return a value, awaited if need be: what asyncpg answers at once, an AsyncMock answers with a coroutine."""
+    return await value if isinstance(value, Awaitable) else value
 
 
 async def is_pooled(conn: asyncpg.Connection[asyncpg.Record]) -> bool:

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import asyncpg
 
-from ..connection import CONNECTION_ERRORS, Connection
+from ..connection import CONNECTION_ERRORS, Connection, settled
 from ..errors import MigrationError
 from . import failures as failure
-from .awaiting import settled
 from .files import Migration
 from .history import mark_migration_applied
 from .lock import keep_lock

@@ -12,10 +12,9 @@ from pathlib import Path
 
 import asyncpg
 
-from ..connection import CONNECTION_ERRORS, Connection
+from ..connection import CONNECTION_ERRORS, Connection, settled
 from ..errors import DatabaseUnavailableError
 from . import failures as failure
-from .awaiting import settled
 from .session import APPLICATION, Session, explained, hang_up, is_session, settings
 
 logger = logging.getLogger("src.db.migration_runner")

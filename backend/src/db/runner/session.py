@@ -10,9 +10,8 @@ from typing import Any, TypeGuard, cast
 import asyncpg
 from asyncpg.transaction import Transaction
 
-from ..connection import CONNECTION_ERRORS, Connection, connect, is_pooled
+from ..connection import CONNECTION_ERRORS, Connection, connect, is_pooled, settled
 from . import failures as failure
-from .awaiting import settled
 
 APPLICATION = "plantops-migrations"
 RETURNING = ("execute", "executemany", "fetch", "fetchmany", "fetchrow", "fetchval")

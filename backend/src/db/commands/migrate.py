@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import shutil
 import sys
 import time
 from typing import TextIO
@@ -153,8 +154,6 @@ class _Progress:
         self._write(f"{self._text}, {seconds} s" if seconds else self._text)
 
     def _write(self, text: str) -> None:
-        import shutil  # noqa: PLC0415 - needed on a terminal only, and slow to import
-
         width = shutil.get_terminal_size().columns - 1
         self._stream.write(f"\r\033[K{text[:width]}")
         self._stream.flush()

@@ -110,9 +110,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True, title="commands")
-    # The others are made only where help or an error lists them.
-    typed = {name: command for name, command in _COMMANDS.items() if [name] == list(arguments[:1])}
-    for name, command in (typed or _COMMANDS).items():
+    for name, command in _COMMANDS.items():
         subparser = commands.add_parser(
             name,
             help=command.summary,
@@ -120,7 +118,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
             epilog=_DATABASE if command.has_database else _EPILOG,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        if typed:
+        if name in arguments[:1]:
             _add_arguments(subparser, command)
     return parser
 

@@ -41,12 +41,12 @@ _SESSION = r"""
     substring(query FROM '^\s*([[:alpha:]]+(?:\s+[[:alpha:]_][^\s''"$;(=,]*){0,2})') AS query
 """
 _LOCK = f"""
-    SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
+    FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
         AND (classid::bigint << 32) | objid::bigint = {LOCK_KEY}
 """  # noqa: S608 - only constants of this module are put in
-_HELD = f"{_LOCK} AND pid = pg_backend_pid()"
-_HOLDERS = f"SELECT {_SESSION} FROM pg_stat_activity WHERE pid IN ({_LOCK})"  # noqa: S608 - likewise
+_HELD = f"SELECT {_LOCK} AND pid = pg_backend_pid()"
+_HOLDERS = f"SELECT {_SESSION} FROM pg_stat_activity WHERE pid IN (SELECT pid {_LOCK})"  # noqa: S608 - likewise
 # What a runner that was killed was doing: behind a pooler its statement can outlive its lock.
 _LEFT = f"""
     SELECT {_SESSION} FROM pg_stat_activity

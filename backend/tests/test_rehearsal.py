@@ -894,10 +894,7 @@ def test_a_connection_that_breaks_between_two_tries(
     """After two turns of its loop asyncpg has read the server's farewell, and not yet that the socket is closed."""
     sleep = asyncio.sleep
 
-    async def terminated(seconds: float) -> None:
-        if not seconds:  # no pause between tries: something waits for a turn of the loop
-            await sleep(0)
-            return
+    async def terminated(_: float) -> None:
         thread = threading.Thread(target=garden.sql, args=(TERMINATE,))
         thread.start()
         thread.join()

@@ -64,6 +64,9 @@ class Session(asyncpg.Connection):
     """The connection whose transaction holds the migration lock, where this one's session does not."""
     forgets_types = False
     """Whether asyncpg is to ask for the types of each statement anew, because a migration changes them."""
+    observer: Callable[[str, BaseException | None], None] | None = None
+    """What is told of each statement and of its error. asyncpg's own query logger needs a turn of the loop and 8 %
+    more: 944,000 instructions for a migration of ``make bench`` instead of 876,000 (cachegrind, Python 3.11)."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -138,24 +141,32 @@ def sql_of(arguments: Sequence[Any], options: Mapping[str, Any]) -> str:
     return sql
 
 
-def _prepared_for(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """Return a method of asyncpg's that sends SQL, and sees before that the connection can take it."""
+def _told(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """Return a method of asyncpg's that sends SQL, and tells the session what it sent."""
 
     @functools.wraps(method)
-    async def prepared(self: Session, *arguments: Any, **options: Any) -> Any:
+    async def told(self: Session, *arguments: Any, **options: Any) -> Any:
         sql = sql_of(arguments, options)
         if len(sql) > LONGEST_SQL // 4 and len(sql.encode()) > LONGEST_SQL:
             # PostgreSQL would hang up without a word.
             raise ValueError("a statement is longer than 1 GB, the most that PostgreSQL takes; send it in parts")
         if self.forgets_types:
             await self.reload_schema_state()
-        return await method(self, *arguments, **options)
+        failed: BaseException | None = None
+        try:
+            return await method(self, *arguments, **options)
+        except BaseException as error:
+            failed = error
+            raise
+        finally:
+            if self.observer is not None:
+                self.observer(sql, failed)
 
-    return prepared
+    return told
 
 
 for _name in RETURNING:
-    setattr(Session, _name, _prepared_for(getattr(asyncpg.Connection, _name)))
+    setattr(Session, _name, _told(getattr(asyncpg.Connection, _name)))
 
 
 def is_session(conn: Connection) -> TypeGuard[Session]:

@@ -11,6 +11,7 @@ import asyncpg.pool
 
 from ..connection import Connection
 from .lexer import begins_transaction, ends_transaction, statements_of
+from .session import is_session
 
 # Most statements of most migrations. They leave the session and the transaction alone, unless they call a function.
 _PLAIN = re.compile(
@@ -43,17 +44,32 @@ class Statements:
         self.limits_locks = False
 
     async def __aenter__(self) -> None:
-        if self._conn is not None:
+        if is_session(self._conn):
+            self._conn.observer = self.note
+        elif self._conn is not None:
             self._conn.add_query_logger(self._note)
 
     async def __aexit__(self, kind: object, error: object, traceback: object) -> None:
-        if self._conn is not None:
-            await asyncio.sleep(0)  # asyncpg tells of a statement when the event loop comes round
+        if is_session(self._conn):
+            self._conn.observer = None
+        elif self._conn is not None:
+            # asyncpg tells of each statement when the event loop comes round, and of this after them.
+            loop = asyncio.get_running_loop()
+            told = loop.create_future()
+            loop.call_soon(told.set_result, None)
+            await told
             self._conn.remove_query_logger(self._note)
 
     def _note(self, record: asyncpg.connection.LoggedQuery) -> None:
-        """Note what was sent: a statement, or several in one string."""
-        sql, failed = record.query, record.exception
+        self.note(record.query, record.exception)
+
+    def note(self, sql: str, failed: BaseException | None) -> None:
+        """Note a statement that was sent.
+
+        Arguments:
+            sql: the statement, or several in one string.
+            failed: what it raised, if it did.
+        """
         # PostgreSQL answers everything that follows the first error with this one.
         if failed is not None and not isinstance(failed, asyncpg.InFailedSQLTransactionError):
             self.aborted_by = failed

@@ -11,8 +11,8 @@ from pathlib import Path
 import markdown
 import pytest
 
-from handbook.page import read, text_of
 from handbook.postgres import Postgres
+from handbook.reading import read, text_of
 from handbook.rendering import Renderer
 from harness.project import Project
 from website.diagrams import comment as diagram

@@ -1,10 +1,12 @@
 """One test for each part of the harness, named for what is broken when it fails.
 
 Each asks the part for a failure or for a fact that only real work can give, so that a part which does nothing, or says
-yes to everything, is found out; `test_sabotage.py` proves that it is.
+yes to everything, is found out: the last test sabotages the harness, and the others have to notice.
 """
 
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -119,8 +121,8 @@ def test_a_skip_needs_a_reason(project: Project) -> None:
     assert project.pytest("docs").status == 1, "a block is kept from running without a reason"
 
 
-def test_the_proof_is_of_what_ran(project: Project, tmp_path: Path) -> None:
-    seen = tmp_path / "seen"
+def test_the_proof_is_of_what_ran(project: Project) -> None:
+    seen = project.directory / "seen"
     project.write("page.md", RAN.replace("SEEN", str(seen)))
     project.pytest("docs")
     entries = json.loads((project.directory / "build" / "proof.json").read_text())["pages"]["page.md"]
@@ -129,3 +131,55 @@ def test_the_proof_is_of_what_ran(project: Project, tmp_path: Path) -> None:
     assert [entry["status"] for entry in entries] == ["passed", "failed", "not reached"], (
         "the proof says what is untrue"
     )
+
+
+# For each sabotage the module and the function that it is put at the start of, and the test that finds it out.
+SABOTAGES: dict[str, tuple[str, str, str, Callable[[Project], None]]] = {
+    "compare always true": ("output", "compare", "return Comparison(())", test_the_comparison_tells_what_differs),
+    "differences are overlooked": ("output", "first_difference", "return None", test_the_comparison_tells_what_differs),
+    "the evaluator does nothing": ("run", "evaluate", "return", test_the_evaluator_runs_every_kind_of_block),
+    "the run does nothing": (
+        "run",
+        "_attempt",
+        "return Outcome(Status.PASSED)",
+        test_the_evaluator_runs_every_kind_of_block,
+    ),
+    "the parser returns no blocks": ("reading", "_read_blocks", "return", test_the_parser_finds_every_block),
+    "the rendering has no fences": ("rendering", "handle_starttag", "return", test_the_parser_finds_every_block),
+    "fences that are no blocks are overlooked": ("fences", "wrong_fences", "return", test_every_fence_is_accounted_for),
+    "reasons are not asked for": (
+        "directives",
+        "_give_reason",
+        'directive = Directive(directive.line, directive.end_line, "", "not run", "none")',
+        test_a_skip_needs_a_reason,
+    ),
+    "the proof is written without running": (
+        "run",
+        "_attempt",
+        "return Outcome(Status.PASSED)",
+        test_the_proof_is_of_what_ran,
+    ),
+    "the proof says that all has passed": (
+        "proof",
+        "entries_of",
+        "outcome = Outcome(Status.PASSED, outcome.output)",
+        test_the_proof_is_of_what_ran,
+    ),
+}
+
+
+def insert(path: Path, function: str, code: str) -> None:
+    """Put code at the start of a function, below its docstring."""
+    text = path.read_text(encoding="utf-8")
+    pattern = re.compile(rf'(?s)(\n( *)def {function}\([^"]*?:\n)((?: *""".*?"""\n)?)')
+    assert len(pattern.findall(text)) == 1, f"{path.name} has no {function}"
+    path.write_text(pattern.sub(lambda m: f"{m[1]}{m[3]}{m[2]}    {code}\n", text), encoding="utf-8")
+
+
+@pytest.mark.parametrize("sabotage", SABOTAGES)
+def test_a_sabotaged_harness_is_found_out(sabotage: str, tmp_path: Path) -> None:
+    module, function, code, found_by = SABOTAGES[sabotage]
+    project = Project(tmp_path / "project", copied=("tests",))
+    insert(project.directory / "tests" / "handbook" / f"{module}.py", function, code)
+    with pytest.raises(AssertionError):
+        found_by(project)

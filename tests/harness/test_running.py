@@ -80,13 +80,25 @@ true
 PAGES = {"good.md": GOOD, "deep/good.md": GOOD, "deep-good.md": GOOD, "bad.md": BAD}
 
 
+def made(directory: Path) -> Project:
+    project = Project(directory)
+    for name, text in PAGES.items():
+        project.write(name, text)
+    return project
+
+
 @pytest.fixture
 def project(tmp_path: Path, postgres: Postgres) -> Project:
     assert postgres.run
-    made = Project(tmp_path / "project")
-    for name, text in PAGES.items():
-        made.write(name, text)
-    return made
+    return made(tmp_path / "project")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, postgres: Postgres) -> tuple[Project, Run]:
+    """All pages, run once; tests that change nothing share it."""
+    assert postgres.run
+    project = made(tmp_path_factory.mktemp("running") / "project")
+    return project, project.pytest("-rA", *BLOCKS, "docs")
 
 
 def outcomes(run: Run) -> list[str]:
@@ -129,49 +141,65 @@ EXPECTED = sorted(
 BLOCKS = ("--deselect=docs/bad.md::examples", *(f"--deselect=docs/{name}::examples" for name in PAGES))
 
 
-def test_every_block_has_its_outcome(project: Project) -> None:
-    run = project.pytest("-rA", *BLOCKS, "docs")
+def proof_of(project: Project) -> dict[str, list[dict[str, object]]]:
+    proof = json.loads((project.directory / "build" / "proof.json").read_text())
+    pages: dict[str, list[dict[str, object]]] = proof["pages"]
+    return pages
+
+
+def settled(project: Project) -> dict[str, list[tuple[object, ...]]]:
+    """What a proof says of each block, but for what differs from run to run."""
+    keys = ("id", "line", "key", "status", "reason")
+    return {name: [tuple(entry[key] for key in keys) for entry in page] for name, page in proof_of(project).items()}
+
+
+def test_every_block_has_its_outcome(whole: tuple[Project, Run]) -> None:
+    _, run = whole
     assert outcomes(run) == EXPECTED
     assert run.status == 1
     assert "handbook: 16 passed, 1 failed, 4 not run, 2 not reached on PostgreSQL " in run.output
+    # pytest folds skips of one place and reason into one line; these have places of their own.
+    assert len(re.findall(r"(?m)^SKIPPED \[1\]", run.output)) == 6
 
 
-@pytest.mark.parametrize("order", ["reversed", "interleaved", "1"])
-def test_the_order_of_items_does_not_matter(project: Project, order: str) -> None:
+@pytest.mark.parametrize(
+    ("order", "arguments"),
+    [
+        ("reversed", ()),
+        ("interleaved", ()),
+        ("1", ()),
+        ("", ("-n", "2", "--dist", "loadfile")),
+        ("", ("-n", "2", "--dist", "load")),
+        ("4", ("-n", "2")),
+    ],
+)
+def test_neither_order_nor_workers_matter(
+    order: str, arguments: tuple[str, ...], project: Project, whole: tuple[Project, Run]
+) -> None:
     project.environment["HANDBOOK_ORDER"] = order
-    assert outcomes(project.pytest("-rA", "-p", "harness.ordering", *BLOCKS, "docs")) == EXPECTED
-
-
-@pytest.mark.parametrize("arguments", [("--dist", "loadfile"), ("--dist", "load")])
-def test_workers_do_not_matter(project: Project, arguments: tuple[str, str]) -> None:
-    run = project.pytest("-rA", "-n", "2", *arguments, *BLOCKS, "docs")
+    run = project.pytest("-rA", *(("-p", "harness.ordering") if order else ()), *arguments, *BLOCKS, "docs")
     assert outcomes(run) == EXPECTED
     assert "handbook: 16 passed, 1 failed, 4 not run, 2 not reached on PostgreSQL " in run.output
+    assert settled(project) == settled(whole[0])
 
 
-def test_a_shuffled_run_of_workers_has_the_same_outcomes(project: Project) -> None:
-    project.environment["HANDBOOK_ORDER"] = "4"
-    assert outcomes(project.pytest("-rA", "-p", "harness.ordering", "-n", "2", *BLOCKS, "docs")) == EXPECTED
-
-
-def test_one_block_runs_those_above_it_first(project: Project) -> None:
-    run = project.pytest("-rA", "docs/good.md::data.2")
-    assert outcomes(run) == ["PASSED docs/good.md::data.2"]
-    assert "1 passed" in run.output
-
-
-def test_blocks_are_selected_by_keyword(project: Project) -> None:
-    run = project.pytest("-rA", "-k", "good.md and data and not deep and 2", "docs")
-    assert outcomes(run) == ["PASSED docs/good.md::data.2"]
-
-
-def test_several_blocks_can_be_selected(project: Project) -> None:
-    run = project.pytest("-rA", "docs/good.md::data.3", "docs/bad.md::bad.1", "docs/good.md::data.2")
-    assert outcomes(run) == [
-        "PASSED docs/bad.md::bad.1",
-        "PASSED docs/good.md::data.2",
-        "PASSED docs/good.md::data.3",
-    ]
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["docs/good.md::data.2"], ["PASSED docs/good.md::data.2"]),
+        (["-k", "good.md and data and not deep and 2", "docs"], ["PASSED docs/good.md::data.2"]),
+        (
+            ["docs/good.md::data.3", "docs/bad.md::bad.1", "docs/good.md::data.2"],
+            ["PASSED docs/bad.md::bad.1", "PASSED docs/good.md::data.2", "PASSED docs/good.md::data.3"],
+        ),
+        (["docs/bad.md::after.2"], ["SKIPPED docs/bad.md:19: not run: needs a garden"]),
+        (["-x", *BLOCKS, "docs/bad.md", "docs/good.md"], ["FAILED docs/bad.md::bad.2", "PASSED docs/bad.md::bad.1"]),
+    ],
+    ids=["one", "by keyword", "several", "not run", "up to the first that fails"],
+)
+def test_blocks_can_be_selected(arguments: list[str], expected: list[str], project: Project) -> None:
+    """To run a block is to run those above it first."""
+    assert outcomes(project.pytest("-rA", *arguments)) == expected
 
 
 def test_a_selected_block_fails_with_the_report_of_the_one_above_it(project: Project) -> None:
@@ -181,12 +209,6 @@ def test_a_selected_block_fails_with_the_report_of_the_one_above_it(project: Pro
     assert ">    9 | SELECT missing;" in run.output
     assert "assert ready" not in run.output
     assert ".venv/bin/pytest 'docs/bad.md::bad.2'" in run.output
-
-
-def test_a_block_that_is_not_run_can_be_selected(project: Project) -> None:
-    run = project.pytest("-rs", "docs/bad.md::after.2")
-    assert outcomes(run) == ["SKIPPED docs/bad.md:19: not run: needs a garden"]
-    assert run.status == 0
 
 
 def test_an_unknown_block_is_an_error(project: Project) -> None:
@@ -205,31 +227,8 @@ def test_ids_do_not_move_with_an_edit_above(project: Project) -> None:
     assert "docs/good.md::data.2" in before
 
 
-def test_blocks_do_not_share_a_line_of_the_summary(project: Project) -> None:
-    """pytest folds skips of one place and reason into one line; these have places of their own."""
-    run = project.pytest("-rs", *BLOCKS, "docs/bad.md")
-    assert re.findall(r"(?m)^SKIPPED .*$", run.output) == [
-        "SKIPPED [1] docs/bad.md:14: not reached: docs/bad.md:9 failed",
-        "SKIPPED [1] docs/bad.md:19: not run: needs a garden",
-        "SKIPPED [1] docs/bad.md:23: not reached: docs/bad.md:9 failed",
-    ]
-
-
-def test_the_run_stops_where_it_is_told_to(project: Project) -> None:
-    run = project.pytest("-rA", "-x", *BLOCKS, "docs/bad.md", "docs/good.md")
-    assert outcomes(run) == ["FAILED docs/bad.md::bad.2", "PASSED docs/bad.md::bad.1"]
-    assert "handbook: 1 passed, 1 failed on PostgreSQL " in run.output
-
-
-def proof_of(project: Project) -> dict[str, list[dict[str, object]]]:
-    proof = json.loads((project.directory / "build" / "proof.json").read_text())
-    pages: dict[str, list[dict[str, object]]] = proof["pages"]
-    return pages
-
-
-def test_the_proof_says_what_became_of_each_block(project: Project) -> None:
-    project.pytest(*BLOCKS, "docs")
-    proof = json.loads((project.directory / "build" / "proof.json").read_text())
+def test_the_proof_says_what_became_of_each_block(whole: tuple[Project, Run]) -> None:
+    proof = json.loads((whole[0].directory / "build" / "proof.json").read_text())
     assert re.fullmatch(r"\d+\.\d+", proof["postgresql"])
     assert set(proof["pages"]) == set(PAGES)
     entries = proof["pages"]["good.md"]
@@ -243,6 +242,8 @@ def test_the_proof_says_what_became_of_each_block(project: Project) -> None:
         ("data.3", 34, "bash", "passed", None),
     ]
     assert entries[3]["key"] == block_key("sql", "CREATE TABLE note (text text);\nINSERT INTO note VALUES ('kept');")
+    assert [entry.get("output") for entry in entries[4:6]] == [None, "['first', 'kept'] one\n"]
+    assert all(entry["duration"] >= 0 for entry in entries)
     assert [(entry["id"], entry["status"]) for entry in proof["pages"]["bad.md"]] == [
         ("bad.1", "passed"),
         ("bad.2", "failed"),
@@ -250,19 +251,6 @@ def test_the_proof_says_what_became_of_each_block(project: Project) -> None:
         ("after.2", "not run"),
         ("after.3", "not reached"),
     ]
-
-
-def test_workers_write_the_same_proof(project: Project) -> None:
-    def settled() -> dict[str, list[tuple[object, ...]]]:
-        keys = ("id", "line", "key", "status", "reason")
-        return {page: [tuple(entry[key] for key in keys) for entry in es] for page, es in proof_of(project).items()}
-
-    project.pytest(*BLOCKS, "docs")
-    alone = settled()
-    (project.directory / "build" / "proof.json").unlink()
-    project.pytest("-n", "2", "--dist", "loadfile", *BLOCKS, "docs")
-    assert settled() == alone
-    assert len(alone["good.md"]) == 7
 
 
 def test_a_run_of_one_block_keeps_what_is_proven_of_the_others(project: Project) -> None:
@@ -321,14 +309,10 @@ def test_the_proof_forgets_blocks_and_pages_that_are_gone(project: Project) -> N
     assert [entry["id"] for entry in after["good.md"]] == ["good.1", "good.2", "good.3"]
 
 
-def test_a_run_without_pages_leaves_the_proof_alone(project: Project) -> None:
+@pytest.mark.parametrize("arguments", [("test_nothing.py",), ("--collect-only", "docs")])
+def test_a_run_that_runs_no_block_proves_nothing(arguments: tuple[str, ...], project: Project) -> None:
     (project.directory / "test_nothing.py").write_text("def test_nothing() -> None:\n    pass\n")
-    assert project.pytest("test_nothing.py").status == 0
-    assert not (project.directory / "build").exists()
-
-
-def test_collecting_proves_nothing(project: Project) -> None:
-    project.pytest("--collect-only", "docs")
+    assert project.pytest(*arguments).status == 0
     assert not (project.directory / "build").exists()
 
 

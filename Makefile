@@ -175,7 +175,7 @@ python: environment ## open Python on it, with await and conn
 
 BLOCK =
 sandbox: environment ## try a page: PAGE=docs/how-to/add-an-index.md
-	@$(ALONE) PYTHONPATH=backend:tests:docs exec $(PY) -m handbook.sandbox "$(PAGE)" $(if $(BLOCK),"$(BLOCK)")
+	@$(ALONE) PYTHONPATH=backend:tests:docs exec $(PY) -m commands.sandbox "$(PAGE)" $(if $(BLOCK),"$(BLOCK)")
 
 # What follows a command of src.db: make status ARGS=--json
 ARGS =

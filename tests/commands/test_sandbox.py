@@ -15,13 +15,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from commands import sandbox
 from commands.terminal import Terminal, terminal
-from handbook import sandbox
 from handbook.block import Block, Kind
-from handbook.document import BlockParser, PageDocument
+from handbook.document import PageDocument
+from handbook.exchange import exchanges_of
 from handbook.output import compare, lines_of
-from handbook.program import read_console
-from handbook.python import read_session
 from handbook.rendering import Renderer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -89,7 +88,7 @@ def follow(block: Block, shell: Terminal, prompt: str) -> list[tuple[list[str], 
         shell.ask(f"mkdir -p $(dirname {block.path}); cat > {block.path} <<'END'\n{block.text}\nEND", prompt)
         return []
     if block.kind is Kind.CONSOLE:
-        return [(command.expected.lines, typed(command.text, shell, prompt)) for command in read_console(block)]
+        return [(command.expected.lines, typed(command.text, shell, prompt)) for command in exchanges_of(block)]
     if block.kind is Kind.BASH:
         shown = typed(f"({block.text})", shell, prompt)
         return [(lines_of(block.output.text), shown)] if block.output else []
@@ -100,7 +99,7 @@ def follow(block: Block, shell: Terminal, prompt: str) -> list[tuple[list[str], 
         return [(lines_of(block.output.text), shown)] if block.output else []
     shell.ask("make python", PYTHON)
     if block.kind is Kind.PYCON:
-        parts = [(exchange.expected.lines, shell.ask(exchange.source, PYTHON)) for exchange in read_session(block)]
+        parts = [(exchange.expected.lines, shell.ask(exchange.text, PYTHON)) for exchange in exchanges_of(block)]
     else:
         shown = shell.ask(block.text, PYTHON)
         # The prompt shows the lines after the first as they are, but for those that are empty.
@@ -122,10 +121,10 @@ def typed(command: str, shell: Terminal, prompt: str) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", FOLLOWED)
 def test_a_page_is_followed_by_hand(page: str, renderer: Renderer) -> None:
-    document = PageDocument.parse(str(ROOT / page), BlockParser(renderer))
+    document = PageDocument(ROOT / page, renderer)
     done = {example.parsed.id for example in sandbox.chosen(document, None)}
     with opened(page=page) as (shell, prompt):
-        for block in (example.parsed for example in document.blocks):
+        for block in (example.parsed for example in document.examples()):
             if block.id in done or block.setup or block.reason:
                 continue
             for expected, shown in follow(block, shell, prompt):
@@ -155,7 +154,7 @@ def test_a_sandbox_that_is_killed_leaves_nothing(number: signal.Signals) -> None
         [python] = [
             process
             for process in [*psutil.Process(shell.pid).children(recursive=True), psutil.Process(shell.pid)]
-            if "handbook.sandbox" in process.cmdline() and process.name().startswith("python")
+            if "commands.sandbox" in process.cmdline() and process.name().startswith("python")
         ]
         python.send_signal(number)
         assert gone(directory, int(left.split()[-1]))
@@ -191,7 +190,7 @@ def test_a_sandbox_starts_above_a_block() -> None:
 )
 def test_a_sandbox_that_there_is_not(arguments: list[str], sentence: str, known: str) -> None:
     told = subprocess.run(
-        [sys.executable, "-m", "handbook.sandbox", *arguments],
+        [sys.executable, "-m", "commands.sandbox", *arguments],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": "backend:tests:docs"},
         capture_output=True,
@@ -211,5 +210,5 @@ def test_sample_data_alone_is_loaded(renderer: Renderer, tmp_path: Path) -> None
         "<!-- invisible-code-block: python\nlast = 1\n-->\n\n"
         '!!! example "Other"\n\n    ```sql\n    SELECT 3;\n    ```\n'
     )
-    document = PageDocument.parse(str(page), BlockParser(renderer))
+    document = PageDocument(page, renderer)
     assert [example.parsed.text for example in sandbox.chosen(document, None)] == ["first = 1", "SELECT 1;"]

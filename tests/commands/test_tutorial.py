@@ -12,9 +12,9 @@ import pytest
 
 from commands.terminal import Terminal, terminal
 from handbook.block import Block, Kind
-from handbook.document import BlockParser, PageDocument
+from handbook.document import PageDocument
+from handbook.exchange import exchanges_of
 from handbook.output import compare, lines_of
-from handbook.program import read_console
 from handbook.rendering import Renderer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,7 +46,7 @@ def follow(block: Block, shell: Terminal, address: Path) -> list[tuple[list[str]
     elif block.text == "$ make psql":
         shell.ask("make psql", PSQL)
     elif block.kind is Kind.CONSOLE:
-        return [(command.expected.lines, shell.ask(command.text, SHELL)) for command in read_console(block)]
+        return [(command.expected.lines, shell.ask(command.text, SHELL)) for command in exchanges_of(block)]
     elif block.kind is Kind.SQL and block.output:
         shown = "".join(shell.ask(line, PSQL) for line in block.text.split("\n"))
         return [(lines_of(block.output.text), shown)]
@@ -70,7 +70,7 @@ def test_the_tutorial_is_followed_by_hand(renderer: Renderer, tmp_path: Path) ->
         "PLANTOPS_PORT": port,
         "VENV": str(ROOT / ".venv"),
     }
-    blocks = [example.parsed for example in PageDocument.parse(str(ROOT / TUTORIAL), BlockParser(renderer)).blocks]
+    blocks = [example.parsed for example in PageDocument(ROOT / TUTORIAL, renderer).examples()]
     with terminal(["bash", "--noprofile", "--norc"], tmp_path, environment) as shell:
         shell.read(SHELL)
         in_psql = False

@@ -23,6 +23,13 @@ def is_later(name: str) -> bool:
     return match is not None and int(match[1]) > LAST
 
 
+def is_landed(path: Path) -> bool:
+    """Whether a file of a checkout, or what it is compiled to, is no part of the baseline."""
+    if path.parent == DIRECTORY:
+        return is_later(path.name)
+    return path.is_relative_to(DIRECTORY)
+
+
 def copy_baseline(source: Path, target: Path) -> None:
     """Copy the baseline from one directory of migrations to another, with its checksums."""
     target.mkdir(parents=True, exist_ok=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 from handbook import baseline
@@ -29,8 +29,6 @@ COPIED = (
 )
 VENV = ".venv"
 LIBRARY = Path(VENV) / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
-# The shell starts the Python that stands beside the script, however long its path is; to Python this is a string.
-SHEBANG = "#!/bin/sh\n'''exec' \"$(dirname \"$0\")/python\" \"$0\" \"$@\"\n' '''\n"
 
 
 class Checkout:
@@ -45,23 +43,17 @@ class Checkout:
         self._links: dict[str, str] = {}
         self._files: dict[str, tuple[int, bytes]] = {}
         for name in COPIED:
-            self._read(project / name)
-        # What has landed since the baseline is kept apart, and so are its checksums.
-        self._landed: dict[str, tuple[int, bytes]] = {}
-        for name in list(self._files):
-            path = Path(name)
-            if path.is_relative_to(baseline.DIRECTORY) and path.parent != baseline.DIRECTORY:
-                del self._files[name]
-            elif path.parent == baseline.DIRECTORY and baseline.is_later(path.name):
-                self._landed[name] = self._files.pop(name)
-        checksums = str(baseline.DIRECTORY / baseline.CHECKSUMS)
-        if checksums in self._files:
-            self._landed[checksums] = mode, content = self._files[checksums]
-            self._files[checksums] = mode, baseline.checksums(content.decode()).encode()
+            for file in _files_below(project / name):
+                self._read(file)
         if (project / VENV).exists():
             self._read_environment((project / VENV).resolve())
         parents = {parent for name in [*self._files, *self._links] for parent in Path(name).parents}
         self._directories = sorted(str(parent) for parent in parents if parent != Path())
+        self._baseline = {name: file for name, file in self._files.items() if not baseline.is_landed(Path(name))}
+        checksums = str(baseline.DIRECTORY / baseline.CHECKSUMS)
+        if checksums in self._baseline:
+            mode, content = self._baseline[checksums]
+            self._baseline[checksums] = mode, baseline.checksums(content.decode()).encode()
 
     def write(self, target: Path, *, landed: bool = False) -> None:
         """Write the files below a directory.
@@ -73,8 +65,7 @@ class Checkout:
         for name in self._directories:
             os.mkdir(target / name)  # noqa: PTH102 - a thousand files a second are written here
         root = str(target)
-        files = self._files | self._landed if landed else self._files
-        for name, (mode, content) in files.items():
+        for name, (mode, content) in (self._files if landed else self._baseline).items():
             descriptor = os.open(f"{root}/{name}", os.O_WRONLY | os.O_CREAT, mode)
             try:
                 os.write(descriptor, content)
@@ -87,13 +78,12 @@ class Checkout:
             _, _, rest = stamp.read_text(encoding="utf-8").partition("\n")
             (target / VENV / stamp.name).write_text(f"{(target / VENV).resolve()}\n{rest}", encoding="utf-8")
 
-    def _read(self, path: Path) -> None:
-        for file in _files_below(path):
-            name = str(file.relative_to(self.project))
-            if file.is_symlink():
-                self._links[name] = os.readlink(file)  # noqa: PTH115 - as text
-            else:
-                self._files[name] = file.stat().st_mode & 0o777, file.read_bytes()
+    def _read(self, file: Path) -> None:
+        name = str(file.relative_to(self.project))
+        if file.is_symlink():
+            self._links[name] = os.readlink(file)  # noqa: PTH115 - as text
+        else:
+            self._files[name] = file.stat().st_mode & 0o777, file.read_bytes()
 
     def _read_environment(self, venv: Path) -> None:
         """An environment that has all of the project's packages, and is written to in the project's place."""
@@ -109,20 +99,14 @@ class Checkout:
                 self._files[name] = 0o755, _script(script)
 
 
-def _files_below(path: Path) -> Iterator[Path]:
-    if path.is_dir():
-        for found in path.rglob("*"):
-            if found.is_symlink() or found.is_file():
-                yield found
-    elif path.exists():
-        yield path
+def _files_below(path: Path) -> list[Path]:
+    found = list(path.rglob("*")) if path.is_dir() else [path]
+    return [file for file in found if file.is_symlink() or file.is_file()]
 
 
 def _script(path: Path) -> bytes:
-    """A script of an environment, for the Python that stands beside it; what is no Python is started where it is."""
-    first, _, rest = path.read_bytes().partition(b"\n")
-    if first.startswith(b"#!") and b"python" in first:
-        return SHEBANG.encode() + rest
-    if first == b"#!/bin/sh" and rest.startswith(b"'''exec'"):
-        return SHEBANG.encode() + rest.split(b"\n", 2)[2]
-    return f"#!/bin/sh\nexec '{path}' \"$@\"\n".encode()
+    """A script of an environment, run by the Python that stands beside it; what is no Python is started where it is."""
+    with path.open("rb") as file:
+        head = file.read(200)
+    python = '"$(dirname "$0")/python" ' if head.startswith(b"#!") and b"python" in head else ""
+    return f'#!/bin/sh\nexec {python}{shlex.quote(str(path))} "$@"\n'.encode()

@@ -7,21 +7,23 @@ import gc
 import importlib
 import os
 import signal
-import socket
 import sys
 import time
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from json import dumps
+from json import dumps, loads
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle
 from typing import Any, NoReturn
 
-from handbook.message import receive, send
+import psutil
 
 # Linux's PR_SET_CHILD_SUBREAPER: what loses its parent becomes a child of this process, whatever its session.
 SUBREAPER = 36
+COPIED = "os.fork has made a copy of its process that went on past the end of the block"
 
-_forks = 0
+_forks: list[None] = []
 
 
 def main(descriptor: int, modules: Iterable[str]) -> NoReturn:
@@ -29,62 +31,82 @@ def main(descriptor: int, modules: Iterable[str]) -> NoReturn:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for module in modules:
         importlib.import_module(module)
-    adopt_orphans()
-    os.register_at_fork(after_in_parent=_count_fork)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
+    os.register_at_fork(after_in_parent=lambda: _forks.append(None))
     # What is here by now is never collected, in no copy: so it stays shared memory.
     gc.collect()
     gc.freeze()
-    serve(socket.socket(fileno=descriptor))
+    serve(Connection(descriptor))
 
 
-def _count_fork() -> None:
-    global _forks  # noqa: PLW0603 - a count of the process
-    _forks += 1
-
-
-def serve(connection: socket.socket) -> NoReturn:
+def serve(connection: Connection[Any, Any]) -> NoReturn:
     """Do what is asked, until nobody can ask any more."""
-    global _forks  # noqa: PLW0603 - as above
     me = os.getpid()
     while True:
-        message, descriptors = receive(connection)
-        if message is None:
+        try:
+            message = loads(connection.recv_bytes())
+            files = [recv_handle(connection) for _ in range(message["files"])]
+        except (EOFError, OSError):
             os._exit(0)
-        if "fork" in message:
+        _forks.clear()
+        if message["call"] is None:
             pid = os.fork()
             if pid == 0:
-                connection.close()
-                connection, me = socket.socket(fileno=descriptors[0]), os.getpid()
+                connection, me = Connection(files[0]), os.getpid()
                 os.setsid()
                 continue
-            os.close(descriptors[0])
-            send(connection, {"result": pid})
-            continue
-        _forks = 0
-        reply = _called(message, descriptors)
-        if os.getpid() != me:
-            with suppress(OSError):
-                send(connection, {"copy": True})
-            os._exit(1)
-        send(connection, {**reply, "forks": _forks})
+            reply: dict[str, Any] = {"result": pid}
+            os.close(files[0])
+        else:
+            reply = _called(message, files)
+            if os.getpid() != me:
+                with suppress(OSError):
+                    connection.send_bytes(dumps({"error": COPIED}).encode())
+                os._exit(1)
+        connection.send_bytes(dumps({**reply, "forks": len(_forks)}).encode())
 
 
-def _called(message: Mapping[str, Any], descriptors: list[int]) -> dict[str, Any]:
+def _called(message: Mapping[str, Any], files: list[int]) -> dict[str, Any]:
     module, _, name = message["call"].partition(":")
     try:
-        function: Any = importlib.import_module(module)
-        for part in name.split("."):
-            function = getattr(function, part)
-        reply = {"result": function(*message["arguments"], *([descriptors] if descriptors else []))}
+        function = getattr(importlib.import_module(module), name)
+        reply = {"result": function(*message["arguments"], *([files] if files else []))}
         dumps(reply)
     except BaseException:  # whatever it is, the one who asked is told
         return {"error": traceback.format_exc()}
     else:
         return reply
     finally:
-        for descriptor in descriptors:
+        for file in files:
             with suppress(OSError):
-                os.close(descriptor)
+                os.close(file)
+
+
+def become(arguments: Sequence[str], environment: Mapping[str, str], directory: str, files: Sequence[int]) -> str:
+    """Be a program from here on.
+
+    Arguments:
+        arguments: the program and its arguments.
+        environment: its whole environment.
+        directory: where it runs.
+        files: what it reads, and what it prints to.
+
+    Returns:
+        Why it cannot be started.
+    """
+    source, output = files
+    for number, file in enumerate((source, output, output)):
+        os.dup2(file, number)
+    os.umask(0o022)
+    try:
+        os.chdir(directory)
+    except OSError:
+        return "the page's directory is gone"
+    try:
+        os.execvpe(arguments[0], list(arguments), environment)  # noqa: S606 - it has no need of a shell
+    except OSError as error:
+        return str(error.strerror)
 
 
 def reap(pid: int) -> int | None:
@@ -93,20 +115,6 @@ def reap(pid: int) -> int | None:
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     except ChildProcessError:
         return None
-
-
-def lives_still(pid: int) -> bool:
-    """Whether a child of this process has not ended; what it ended with can still be asked for."""
-    try:
-        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
-    except ChildProcessError:
-        return False
-
-
-def adopt_orphans() -> None:
-    """Let what the descendants of this process leave behind become its children, where the system can do that."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
 
 
 def has_children() -> bool:
@@ -119,25 +127,11 @@ def has_children() -> bool:
     return True
 
 
-def end_children(kept: Sequence[int] = ()) -> None:
-    """Kill the children of this process, and theirs, until none is left but those that are kept."""
+def end_children() -> None:
+    """Kill the children of this process, and what they leave behind, until none is left."""
     end = time.monotonic() + 10
-    while time.monotonic() < end:
-        try:
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        except ChildProcessError:
-            return  # there are none: so it is after nearly every page
-        found = [pid for pid in _children() if pid not in kept]
-        if not found:
-            return
-        for pid in found:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+    while has_children() and time.monotonic() < end:
+        for child in psutil.Process().children():
+            with suppress(psutil.Error):
+                child.kill()
         time.sleep(0.001)
-
-
-def _children() -> list[int]:
-    import psutil  # noqa: PLC0415 - for the few pages that leave something
-
-    return [child.pid for child in psutil.Process().children()]

@@ -5,10 +5,10 @@ nothing: it says what was raised, and what is printed goes to a file that it is 
 """
 
 from __future__ import annotations
-import __future__
 
 import ast
 import asyncio
+import codeop
 import gc
 import inspect
 import os
@@ -19,9 +19,9 @@ import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import cache, reduce
+from functools import cache
+from io import TextIOWrapper
 from itertools import islice
-from operator import or_
 from pathlib import Path
 from types import CodeType, ModuleType, TracebackType
 from typing import Any
@@ -34,14 +34,15 @@ HARNESS = str(Path(__file__).parents[1])
 CONNECTION = "conn"
 NEVER_AWAITED = "was never awaited"
 AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-FUTURE = reduce(or_, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names))
 MOST_LINES, MOST_COLUMNS = 400, 2000
 MOST_COMPARED = 12  # lines that explain a comparison that does not hold
 
 # What was found out beside the block's own exception: a thread's, a finalizer's, an await that is missing.
 _noticed: list[dict[str, Any]] = []
 _page = ""
-_future = 0
+# It keeps the future imports of the blocks above, as a prompt does.
+_compile = codeop.Compile()
+_compile.flags |= AWAIT
 
 
 def enter(directory: str, environment: Mapping[str, str], page: str) -> None:
@@ -64,11 +65,9 @@ def enter(directory: str, environment: Mapping[str, str], page: str) -> None:
         sys.prefix = sys.exec_prefix = str(venv)
     sys.path[:] = [str(Path(directory) / "backend"), *(path for path in sys.path if path != HARNESS)]
     sys.argv = [""]
-    sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)  # type: ignore[misc]  # noqa: SIM115
-    for number, name in ((1, "stdout"), (2, "stderr")):
-        stream = open(number, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
-        setattr(sys, name, stream)
-        setattr(sys, f"__{name}__", stream)
+    for stream in (sys.stdout, sys.stderr):
+        assert isinstance(stream, TextIOWrapper)
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
     sys.modules["__main__"] = ModuleType("__main__")
     warnings.filterwarnings("always", f".*{NEVER_AWAITED}$", RuntimeWarning)
     warnings.showwarning = _show_warning  # type: ignore[assignment] # whose last arguments are none of its business
@@ -77,46 +76,38 @@ def enter(directory: str, environment: Mapping[str, str], page: str) -> None:
     util._reprcompare = _compared
 
 
-def execute(source: str, line: int, interactive: bool, descriptors: Sequence[int]) -> dict[str, Any] | None:
-    """Run Python in the page's namespace; return what failed, or the traceback that a prompt would show.
+def execute(
+    source: str, line: int, interactive: bool, target: str | None, files: Sequence[int]
+) -> dict[str, Any] | None:
+    """Run Python, in the page's namespace or as a module; return what failed, or what a prompt would show of it.
 
     Arguments:
         source: the code, which starts on a line of the page.
         interactive: as at a prompt: values are shown, and an exception is printed.
-        descriptors: the file for what is printed.
+        target: the file that the page has written, to be run as Python runs it when it imports it.
+        files: the file for what is printed.
     """
-    _print_to(descriptors[0])
+    for number in (1, 2):
+        os.dup2(files[0], number)
     tree = parse(source, line)
     if not isinstance(tree, ast.Module):
         return tree
-    if interactive:
-        parts: Sequence[ast.Module | ast.Interactive] = [ast.Interactive([statement]) for statement in tree.body]
-    else:
-        rewrite_asserts(tree, source.encode())
-        parts = [tree]
     try:
-        for part in parts:
-            _run(_compiled(part, "single" if interactive else "exec"))
+        if target is not None:
+            namespace = {"__name__": Path(target).stem, "__file__": target}
+            exec(compile(tree, _page, "exec", dont_inherit=True), namespace)  # noqa: S102 - the page is run
+        elif interactive:
+            for statement in tree.body:
+                _run(ast.Interactive([statement]), "single")
+        else:
+            rewrite_asserts(tree, source.encode())
+            _run(tree, "exec")
     except BaseException as error:  # SystemExit too: what ends the reader's Python is a failure here
         if not interactive:
             return failure(error, line)
         report = _report(error, _frames_of_page(error.__traceback__))
         raised = {"whole": "".join(report.format()), "last": "".join(report.format(chain=False))}
         return _beside(line) or {"raised": raised}
-    return _beside(line)
-
-
-def import_file(source: str, line: int, target: str, descriptors: Sequence[int]) -> dict[str, Any] | None:
-    """Import a Python file that a page has written, as the reader's Python would; return what failed."""
-    _print_to(descriptors[0])
-    tree = parse(source, line)
-    if not isinstance(tree, ast.Module):
-        return tree
-    try:
-        namespace = {"__name__": Path(target).stem, "__file__": target}
-        exec(compile(tree, _page, "exec", dont_inherit=True), namespace)  # noqa: S102 - running the page is what this is for
-    except BaseException as error:  # as above
-        return failure(error, line)
     return _beside(line)
 
 
@@ -147,15 +138,8 @@ def failure(error: BaseException, line: int) -> dict[str, Any]:
     }
 
 
-def _compiled(tree: ast.Module | ast.Interactive, mode: str) -> CodeType:
-    """Code with the future imports of the blocks above, as at a prompt."""
-    global _future  # noqa: PLW0603 - this process has one page
-    code: CodeType = compile(tree, _page, mode, AWAIT | _future, dont_inherit=True)
-    _future |= code.co_flags & FUTURE
-    return code
-
-
-def _run(code: CodeType) -> None:
+def _run(tree: ast.Module | ast.Interactive, mode: str) -> None:
+    code: CodeType = _compile(tree, _page, mode)  # type: ignore[arg-type] # it compiles trees as well
     namespace = sys.modules["__main__"].__dict__
     if CONNECTION in _names(code):
         connection = namespace.get(CONNECTION)
@@ -164,7 +148,7 @@ def _run(code: CodeType) -> None:
     if code.co_flags & inspect.CO_COROUTINE:
         _event_loop().run(_awaited(code, namespace))
     else:
-        exec(code, namespace)  # noqa: S102 - running the page is what this is for
+        exec(code, namespace)  # noqa: S102 - the page is run
 
 
 @cache
@@ -191,12 +175,6 @@ def _frames_of_page(frames: TracebackType | None) -> TracebackType | None:
     while frames is not None and frames.tb_frame.f_code.co_filename != _page:
         frames = frames.tb_next
     return frames
-
-
-def _print_to(descriptor: int) -> None:
-    """Let all that this process and what it starts print go to a file, as to the reader's terminal."""
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
 
 
 def _flush() -> None:

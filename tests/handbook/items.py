@@ -33,54 +33,51 @@ class PageFile(SybilFile):
 
     def collect(self) -> Iterator[pytest.Item]:
         handbook = self.config.stash[HANDBOOK]
-        document = handbook.sybil.parse(self.path)
-        self.documents.append(document)
-        assert isinstance(document, PageDocument)
+        document = handbook.read(self.path)
         for problem in document.page.problems:
             yield ProblemItem.from_parent(self, name=f"line {problem.line}", problem=problem)
         if not document.page.problems:
-            for example in document.blocks:
+            for example in document.examples():
                 yield BlockItem.from_parent(self, sybil=handbook.sybil, example=example)
             if any(lintable(block) for block in document.page):
                 yield ExamplesItem.from_parent(self, name=EXAMPLES)
 
 
-class ProblemItem(pytest.Item):
+class PageItem(pytest.Item):
+    """Something that is untrue of a page as it stands, before any of it runs."""
+
+    line = 1
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        return self.path, self.line - 1, self.nodeid
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        if not isinstance(excinfo.value, BlockError):
+            return super().repr_failure(excinfo, style)
+        return "\n".join(_place(self, detail) for detail in excinfo.value.details)
+
+
+class ProblemItem(PageItem):
     """Something that keeps a page from being tested; it fails."""
 
     def __init__(self, *, problem: Problem, **keywords: Any) -> None:
         super().__init__(**keywords)
         self.problem = problem
+        self.line = problem.line
 
     def runtest(self) -> None:
         self.user_properties.append((PROOF_PROPERTY, [problem_entry(self.problem)]))
         if self.config.stash[HANDBOOK].updating:
-            self.user_properties.append((UPDATE_PROPERTY, f"left as it is: line {self.problem.line}"))
-        raise BlockError(self.problem.line, self.problem.message)
-
-    def reportinfo(self) -> tuple[Path, int, str]:
-        return self.path, self.problem.line - 1, self.nodeid
-
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str:
-        return f"{_place(self, self.problem.line)}: {self.problem.message}"
+            self.user_properties.append((UPDATE_PROPERTY, f"left as it is: line {self.line}"))
+        raise BlockError(self.line, self.problem.message, [f"{self.line}: {self.problem.message}"])
 
 
-class ExamplesItem(pytest.Item):
+class ExamplesItem(PageItem):
     """What the linters say of a page's code."""
 
     def runtest(self) -> None:
-        found = self.config.stash[HANDBOOK].findings.get(self.path, [])
-        if found:
+        if found := self.config.stash[HANDBOOK].findings.get(self.path, []):
             raise BlockError(found[0].line, f"{len(found)} findings", [f"{f.line}: {f}" for f in found])
-
-    def reportinfo(self) -> tuple[Path, int, str]:
-        return self.path, 0, self.nodeid
-
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        if not isinstance(excinfo.value, BlockError):
-            return super().repr_failure(excinfo, style)
-        place = self.path.relative_to(self.config.rootpath)
-        return "\n".join(f"{place}:{detail}" for detail in excinfo.value.details)
 
 
 class BlockItem(SybilItem):
@@ -133,28 +130,28 @@ class BlockItem(SybilItem):
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         if isinstance(excinfo.value, BlockError):
-            return "\n".join(explained(self, excinfo.value))
+            return "\n".join(self._explained(excinfo.value))
         return pytest.Item.repr_failure(self, excinfo, style)
 
-
-def explained(item: BlockItem, failure: BlockError) -> Iterator[str]:
-    """What a person reads of a failure: where, what, the block, what differs, and what to do."""
-    document = item.example.document
-    assert isinstance(document, PageDocument)
-    # Not always the item's own: a block above it may have failed in its place.
-    block = [block for block in document.page if block.line <= failure.line][-1]
-    yield f"{_place(item, failure.line)}: {visible(failure.summary)}"
-    yield ""
-    for number, line in enumerate(block.text.split("\n"), block.first_line):
-        yield f"{'>' if number == failure.line else ' '} {number:4} | {line}".rstrip()
-    if failure.details:
+    def _explained(self, failure: BlockError) -> Iterator[str]:
+        """What a person reads of a failure: where, what, the block, what differs, and what to do."""
+        document = self.example.document
+        assert isinstance(document, PageDocument)
+        # Not always the item's own: a block above it may have failed in its place.
+        block = [block for block in document.page if block.line <= failure.line][-1]
+        yield f"{_place(self, failure.line)}: {visible(failure.summary)}"
         yield ""
-        yield from (f"    {line}".rstrip() for line in bounded(failure.details))
-    yield ""
-    yield f"Run it again:  .venv/bin/pytest '{item.path.relative_to(item.config.rootpath)}::{block.id}'"
-    if failure.outdated:
-        yield f"If what was printed is right:  make update-docs PAGE={item.path.relative_to(item.config.rootpath)}"
+        for number, line in enumerate(block.text.split("\n"), block.first_line):
+            yield f"{'>' if number == failure.line else ' '} {number:4} | {line}".rstrip()
+        if failure.details:
+            yield ""
+            yield from (f"    {line}".rstrip() for line in bounded(failure.details))
+        page = self.path.relative_to(self.config.rootpath)
+        yield ""
+        yield f"Run it again:  .venv/bin/pytest '{page}::{block.id}'"
+        if failure.outdated:
+            yield f"If what was printed is right:  make update-docs PAGE={page}"
 
 
-def _place(item: pytest.Item, line: int) -> str:
+def _place(item: pytest.Item, line: int | str) -> str:
     return f"{item.path.relative_to(item.config.rootpath)}:{line}"

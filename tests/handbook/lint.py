@@ -7,19 +7,20 @@ A page that shows an unsafe way on purpose names the rule in a comment above the
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from handbook.baseline import DIRECTORY
 from handbook.block import Block, Kind
+from handbook.exchange import exchanges_of
 from handbook.failure import BlockError
 from handbook.linters import Snippet, ruff, squawk
 from handbook.page import Page
-from handbook.python import read_session
 
 # In a page's namespace names come from the blocks above, and await stands where it likes.
-BETWEEN_BLOCKS = {"F401", "F704", "F811", "F821", "E402", "B018", "PLE1142"}
+BETWEEN_BLOCKS = frozenset({"F401", "F704", "F811", "F821", "E402", "B018", "PLE1142"})
 METHODS = {"execute", "executemany", "fetch", "fetchrow", "fetchval"}
 
 
@@ -41,21 +42,17 @@ def findings_of(pages: Mapping[Path, Page]) -> dict[Path, list[Finding]]:
     Args:
         pages: the pages by their paths.
     """
-    python = [(path, snippet) for path, page in pages.items() for block in page for snippet in _python_of(block)]
-    sql = [(path, snippet) for path, page in pages.items() for block in page for snippet in _sql_of(block)]
+    python = [snippet for path, page in pages.items() for block in page for snippet in _python_of(path, block)]
+    sql = [snippet for path, page in pages.items() for block in page for snippet in _sql_of(path, block)]
     found: dict[Path, list[Finding]] = {path: [] for path in pages}
     broken: set[tuple[int, str]] = set()
-
-    def sort(owners: list[tuple[Path, Snippet]], reports: Iterable[tuple[int, int, str, str, str]]) -> None:
-        for number, index, tool, rule, message in reports:
-            path, snippet = owners[number]
-            name = f"{tool}:{rule}"
-            broken.add((id(snippet.block), name))
-            if rule not in snippet.ignored and name not in snippet.block.allowed:
-                found[path].append(Finding(snippet.line(index), f"{tool} {rule}", message))
-
-    sort(python, ruff([snippet.text for _, snippet in python]))
-    sort(sql, squawk([snippet for _, snippet in sql]))
+    for report in [*ruff(python), *squawk(sql)]:
+        snippet, name = report.snippet, f"{report.tool}:{report.rule}"
+        broken.add((id(snippet.block), name))
+        if report.rule not in snippet.ignored and name not in snippet.block.allowed:
+            last = snippet.line + snippet.text.rstrip("\n").count("\n")
+            line = min(snippet.line + report.index, last)
+            found[snippet.path].append(Finding(line, f"{report.tool} {report.rule}", report.message))
     for path, page in pages.items():
         for block in page:
             for name in sorted(block.allowed):
@@ -75,30 +72,21 @@ def _is_python_file(block: Block) -> bool:
     return block.kind is Kind.FILE and block.path.endswith(".py")
 
 
-def _numbers(block: Block) -> list[int]:
-    return list(range(block.first_line, block.first_line + block.text.count("\n") + 1))
-
-
-def _python_of(block: Block) -> Iterator[Snippet]:
+def _python_of(path: Path, block: Block) -> Iterator[Snippet]:
     if block.kind is Kind.PYTHON:
-        yield Snippet(block, block.text + "\n", _numbers(block), frozenset(BETWEEN_BLOCKS))
+        yield Snippet(path, block, block.text + "\n", block.first_line, BETWEEN_BLOCKS)
     elif _is_python_file(block):
-        yield Snippet(block, block.text + "\n", _numbers(block))
+        yield Snippet(path, block, block.text + "\n", block.first_line)
     elif block.kind is Kind.PYCON:
-        try:
-            exchanges = list(read_session(block))
-        except BlockError:
-            return  # reported where the block runs
-        for exchange in exchanges:
-            lines = exchange.source.rstrip().count("\n") + 1
-            numbers = list(range(exchange.line, exchange.line + lines))
-            yield Snippet(block, exchange.source.rstrip() + "\n", numbers, frozenset(BETWEEN_BLOCKS))
+        with suppress(BlockError):  # reported where the block runs
+            for exchange in exchanges_of(block):
+                yield Snippet(path, block, exchange.text.rstrip() + "\n", exchange.line, BETWEEN_BLOCKS)
 
 
-def _sql_of(block: Block) -> Iterator[Snippet]:
+def _sql_of(path: Path, block: Block) -> Iterator[Snippet]:
     if block.kind is Kind.SQL:
         lines = ["" if line.startswith("\\") else line for line in block.text.split("\n")]
-        yield Snippet(block, "\n".join(lines) + "\n", _numbers(block))
+        yield Snippet(path, block, "\n".join(lines) + "\n", block.first_line)
     elif block.kind is Kind.PYTHON or _is_python_file(block):
         migration = _is_python_file(block) and Path(block.path).parent.name == DIRECTORY.name
         try:
@@ -111,8 +99,7 @@ def _sql_of(block: Block) -> Iterator[Snippet]:
                 text = _literal(node.args[0]) if node.args else None
                 if text is not None:
                     start = block.first_line + node.args[0].lineno - 1
-                    numbers = list(range(start, start + text.count("\n") + 1))
-                    yield Snippet(block, text + "\n", numbers, in_transaction=transactional)
+                    yield Snippet(path, block, text + "\n", start, in_transaction=transactional)
 
 
 def _sets_transactional_false(tree: ast.Module) -> bool:

@@ -63,11 +63,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.color == "auto" and sys.stdout and sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
         config.option.color = "yes"  # decided by the caller's terminal, before the run has one of its own
     # From here on this process has the environment of the run, and its workers inherit it.
-    workers = config.getoption("numprocesses", None)
-    scratch = (handbook.server if workers else handbook.begin()).scratch
+    scratch = handbook.server.scratch
     # What tests write is gone with the run, killed or not, and in memory where there is room.
     config.option.basetemp = config.option.basetemp or tempfile.mkdtemp(prefix="tests-", dir=scratch)
-    if workers and handbook.updating:
+    if handbook.updating and config.getoption("numprocesses", None):
         # One process rewrites a page, once all of its blocks have run.
         config.option.dist = "loadfile"
 
@@ -80,19 +79,20 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> PageFile | None:
     handbook = parent.config.stash[HANDBOOK]
     if handbook.owns(file_path) and file_path not in handbook.left_out:
-        page: PageFile = PageFile.from_parent(parent, path=file_path, sybils=[handbook.sybil])
+        page: PageFile = PageFile.from_parent(parent, path=file_path, sybils=[])
         return page
     return None
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    session.config.stash[HANDBOOK].expect(item.path for item in session.items if isinstance(item, BlockItem))
+    pages = [item.path for item in session.items if isinstance(item, BlockItem)]
+    session.config.stash[HANDBOOK].last_page = pages[-1] if pages else None
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_runtest_teardown(item: pytest.Item) -> None:
-    if isinstance(item, BlockItem):
-        summary = item.config.stash[HANDBOOK].had_turn(item.path)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    if isinstance(item, BlockItem) and not (isinstance(nextitem, BlockItem) and nextitem.path == item.path):
+        summary = item.config.stash[HANDBOOK].end_run(item.path)
         if summary is not None:
             item.user_properties.append((UPDATE_PROPERTY, summary))
 
@@ -128,12 +128,12 @@ class Reporter:
                 entry["status"] for entry in self.handbook.record.blocks if entry["kind"] != Kind.OUTPUT.value
             )
             total = ", ".join(f"{counts[status.value]} {status.value}" for status in Status if counts[status.value])
-            version = f" on PostgreSQL {self.handbook.version}" if self.handbook.version else ""
-            name = self.proof.relative_to(self.handbook.project)
+            file, version = self.proof
+            name = file.relative_to(self.handbook.project)
             if self.lenient:
                 places = ", ".join(sorted(self.lenient))
                 terminalreporter.write_line(f"handbook: {len(self.lenient)} go on after an error: {places}")
-            terminalreporter.write_line(f"handbook: {total}{version}; proof in {name}")
+            terminalreporter.write_line(f"handbook: {total} on PostgreSQL {version}; proof in {name}")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

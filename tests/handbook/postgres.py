@@ -11,18 +11,15 @@ import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import asyncpg
 
 from handbook.baseline import copy_baseline
 from handbook.environment import entered
-
-T = TypeVar("T")
 
 # How the first process of a run tells its other processes which server they share.
 ADDRESS = "HANDBOOK_SERVER_ADDRESS"
@@ -37,7 +34,6 @@ class DatabaseError(Exception):
     """A database for a page could not be made; the text says why."""
 
 
-@dataclass
 class Postgres:
     """A PostgreSQL server for tests, and the databases made on it.
 
@@ -49,15 +45,15 @@ class Postgres:
         alone: whether no other process of the run uses the server.
     """
 
-    address: str
-    scratch: Path
-    environment: Mapping[str, str]
-    run: str
-    alone: bool = False
-    _runner: asyncio.Runner = field(default_factory=asyncio.Runner, repr=False)
-    _turn: threading.Lock = field(default_factory=threading.Lock, repr=False)
-    _admin: asyncpg.Connection[asyncpg.Record] | None = field(default=None, repr=False)
-    _templates: set[str] = field(default_factory=set, repr=False)
+    def __init__(
+        self, address: str, scratch: Path, environment: Mapping[str, str], run: str, *, alone: bool = False
+    ) -> None:
+        self.address, self.scratch, self.environment = address, scratch, environment
+        self.run, self.alone = run, alone
+        self._runner = asyncio.Runner()
+        self._turn = threading.Lock()
+        self._admin: asyncpg.Connection[asyncpg.Record] | None = None
+        self._templates: set[str] = set()
 
     @property
     def shared(self) -> dict[str, str]:
@@ -77,22 +73,7 @@ class Postgres:
     @property
     def version(self) -> str:
         """The server's version, such as 18.6."""
-        version = self.ask(_itself).get_server_version()
-        return f"{version.major}.{version.minor or version.micro}"
-
-    def greet(self) -> None:
-        """Connect to the server.
-
-        Raises:
-            DatabaseError: it cannot be reached; the text says why.
-        """
-        try:
-            self.ask(_itself)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            reason = f"{type(error).__name__}: {error}"
-            message = f"{OWN_SERVER} names a server that does not let the tests in ({reason})"
-            raise DatabaseError(f"{message}; start it, or unset the variable") from None
-        self.close()
+        return str(self.fetch("SHOW server_version")[0][0]).split()[0]
 
     def create(self, template: str = "empty") -> str:
         """Make a database and return its name.
@@ -105,33 +86,33 @@ class Postgres:
         """
         name = f"{self.run}_{uuid.uuid4().hex[:12]}"
         try:
-            self.ask(self._create, name, self._template() if template == "migrated" else "template1")
+            self._ask(self._create, name, self._template() if template == "migrated" else "template1")
         except Exception as error:  # whatever a broken runner raises is told at the block that needs the database
             raise DatabaseError(f"{type(error).__name__}: {error}") from error
         return name
 
     def copy(self, source: str, target: str) -> None:
         """Make a database that holds what another does, to which nothing is connected."""
-        self.ask(self._create, target, source)
+        self._ask(self._create, target, source)
 
     def drop(self, name: str) -> None:
         """Drop a database, and end what is still connected to it."""
         # Without FORCE it waits five seconds for those that are still connected, and then refuses.
         self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
-    def drop_all(self, run: str | None = None) -> None:
-        """Drop what the processes of a run, this one unless it is named, have made and not dropped."""
-        for row in self.fetch("SELECT datname FROM pg_database WHERE starts_with(datname, $1)", f"{run or self.run}_"):
+    def drop_all(self) -> None:
+        """Drop what the processes of the run have made and not dropped."""
+        for row in self.fetch("SELECT datname FROM pg_database WHERE starts_with(datname, $1)", f"{self.run}_"):
             self.drop(row["datname"])
 
     def fetch(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
         """The rows of a statement, run on the connection for maintenance."""
-        rows: list[asyncpg.Record] = self.ask(lambda admin: admin.fetch(statement, *arguments))
+        rows: list[asyncpg.Record] = self._ask(lambda admin: admin.fetch(statement, *arguments))
         return rows
 
     def execute(self, statement: str) -> None:
         """Run a statement on the connection for maintenance."""
-        self.ask(lambda admin: admin.execute(statement))
+        self._ask(lambda admin: admin.execute(statement))
 
     def close(self) -> None:
         """Close the connection for maintenance; it opens anew when it is needed, in a fork of this process too."""
@@ -142,7 +123,7 @@ class Postgres:
         self._runner.close()
         self._runner = asyncio.Runner()
 
-    def ask(self, question: Any, *arguments: Any) -> Any:
+    def _ask(self, question: Any, *arguments: Any) -> Any:
         """What an async function returns that is given the connection for maintenance; one thread asks at a time."""
 
         async def answer() -> Any:
@@ -163,7 +144,7 @@ class Postgres:
         # Processes of one run may have different code: a project within a test, or a backend edited under `make serve`.
         name = f"{self.run}_{_code_digest()}"
         if name not in self._templates:
-            self.ask(self._make_template, name)
+            self._ask(self._make_template, name)
             self._templates.add(name)
         return name
 
@@ -184,10 +165,6 @@ class Postgres:
                 await admin.execute(f'ALTER DATABASE "{draft}" RENAME TO "{name}"')
         finally:
             await admin.execute("SELECT pg_advisory_unlock(hashtext($1))", name)
-
-
-async def _itself(admin: asyncpg.Connection[asyncpg.Record]) -> asyncpg.Connection[asyncpg.Record]:
-    return admin
 
 
 @contextmanager
@@ -214,7 +191,12 @@ def serve(installation: Path | None = None) -> Iterator[Postgres]:
         return
     with serve_alone(installation, environ.get(OWN_SERVER)) as chosen:
         if OWN_SERVER in environ:
-            chosen.greet()
+            try:
+                chosen.execute("SELECT")
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                reason = f"{type(error).__name__}: {error}"
+                message = f"{OWN_SERVER} names a server that does not let the tests in ({reason})"
+                raise DatabaseError(f"{message}; start it, or unset the variable") from None
         environ.update(chosen.shared)
         try:
             yield chosen

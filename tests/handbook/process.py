@@ -7,25 +7,28 @@ JSON can hold, and all that comes back is JSON: nothing of what it runs reaches 
 
 from __future__ import annotations
 
+import json
+import math
 import os
-import select
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
+from multiprocessing.reduction import send_handle
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from handbook.forked import lives_still, reap
-from handbook.message import receive, send
+from handbook import forked
 
-LOOK = 0.2  # seconds between two looks at a process that says nothing
+LOOK = 0.2 if sys.platform == "linux" else 0.02  # seconds between two looks at a process that says nothing
 LAST_WORDS = 0.5  # seconds in which a copy that code has made of its process is heard after the process itself
+MOST_WRITTEN = 256 << 20  # bytes after which what prints is ended
 PATHS = Path(__file__).resolve().parents[1]
 
 
@@ -48,43 +51,35 @@ class EndedError(ProcessError):
         self.status = status
 
 
-class LimitError(ProcessError):
-    """The process took longer than it was given, and was killed."""
-
-
-class CopyError(ProcessError):
-    """A copy that code has made of its process with `os.fork` came back as if it were the process itself."""
-
-    def __init__(self) -> None:
-        super().__init__("os.fork has made a copy of its process that went on past the end of the block")
-
-
 class Process:
-    """A process that can be asked to call functions, and to be copied."""
+    """A process that can be asked to call functions, and to be copied.
 
-    def __init__(self, connection: socket.socket, pid: int, parent: Process | None, started: Any = None) -> None:
+    Arguments:
+        connection: what it is asked through.
+        pid: its number.
+        reap: waits for its end, and returns its status.
+    """
+
+    def __init__(self, connection: Connection[Any, Any], pid: int, reap: Callable[[], int | None]) -> None:
         self.pid = pid
-        self._connection = connection
-        self._parent = parent
-        self._started: subprocess.Popen[bytes] | None = started
         self.has_ended = False
-        self.is_busy = False
-        """Whether it was asked something whose answer nobody has waited for: what it would say next is about that."""
+        self._connection = connection
+        self._reap = reap
+        # What can be read once the process has ended, where the system has such a thing.
+        self._end = [os.pidfd_open(pid)] if sys.platform == "linux" else []
 
     @classmethod
-    def start(cls, modules: Iterable[str], environment: Mapping[str, str], paths: Sequence[Path] = (PATHS,)) -> Process:
+    def start(cls, modules: Iterable[str], environment: Mapping[str, str]) -> Process:
         """Start a clean process.
 
         Arguments:
             modules: names of what it loads, so that no copy has to.
             environment: all of its environment.
-            paths: directories that it finds modules in, beside the installed ones.
         """
-        ours, theirs = socket.socketpair()
-        found = [str(path) for path in paths]
+        ours, theirs = Pipe()
         code = (
-            f"import sys; sys.path[:0] = {found!r}; from handbook.forked import main; main({theirs.fileno()}, "
-            f"{[*modules]!r}); "
+            f"import sys; sys.path.insert(0, {str(PATHS)!r}); from handbook.forked import main; "
+            f"main({theirs.fileno()}, {[*modules]!r})"
         )
         with theirs:
             started = subprocess.Popen(
@@ -95,7 +90,7 @@ class Process:
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        return cls(ours, started.pid, None, started)
+        return cls(ours, started.pid, started.wait)
 
     def fork(self) -> Process:
         """A copy of this process, with all that it holds by now; it ends with the connection to it.
@@ -103,51 +98,84 @@ class Process:
         Raises:
             ProcessError: this one does not answer.
         """
-        ours, theirs = socket.socketpair()
+        ours, theirs = Pipe()
         with theirs:
-            self._send({"fork": True}, [theirs.fileno()])
-        return Process(ours, self._reply(None)["result"], self)
+            self._send(None, (), [theirs.fileno()])
+        pid = self._reply()["result"]
+
+        def reap() -> int | None:
+            with suppress(ProcessError):
+                status: int | None = self.call(forked.reap, pid)
+                return status
+            return None
+
+        return Process(ours, pid, reap)
 
     def call(
-        self,
-        function: Callable[..., Any],
-        *arguments: Any,
-        limit: float | None = None,
-        descriptors: Sequence[int] = (),
-        watch: Callable[[], str | None] = lambda: None,
+        self, function: Callable[..., Any], *arguments: Any, limit: float = math.inf, output: int | None = None
     ) -> Any:
         """What a function returns in that process.
 
         Arguments:
-            function: one of a module; it is given the arguments, and then the descriptors if there are any.
+            function: one of a module; it is given the arguments, and then a list with `output` if there is one.
             arguments: what JSON can hold.
             limit: seconds after which the process is killed.
-            descriptors: open files that the process is to have as well; it closes them.
-            watch: asked every now and then; what it returns is why the process is to be killed.
+            output: an open file that the function prints to; where it grows too large the process is killed.
 
         Raises:
-            LimitError: it took too long, or `watch` said so.
             EndedError: the process ended.
-            CopyError: code there has copied the process, and the copy went on.
-            ProcessError: the function raised; the text is the traceback.
+            ProcessError: it was killed, or code there has copied the process and the copy went on, or the function
+                raised; the text says which, and is the traceback if it raised.
         """
-        name = f"{function.__module__}:{function.__qualname__}"
-        self.is_busy = True  # before it is asked: an interruption comes at any moment
-        self._send({"call": name, "arguments": arguments}, descriptors)
-        reply = self._reply(limit, watch)
-        self.is_busy = False
-        if reply.get("forks") and select.select([self._connection], [], [], LAST_WORDS)[0]:
-            self._read()
+        self._send(function, arguments, [] if output is None else [output])
+        reply = self._reply(limit, output)
+        if reply.get("forks") and self._connection.poll(LAST_WORDS):
+            reply = self._read()
         if "error" in reply:
             raise ProcessError(reply["error"])
         return reply.get("result")
 
+    def run(
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        directory: Path,
+        files: tuple[int, int],
+        limit: float,
+    ) -> int | None:
+        """Let this process become a program, and return the status with which that ends.
+
+        Arguments:
+            arguments: the program and its arguments.
+            environment: its whole environment.
+            directory: where it runs.
+            files: what it reads, and what it prints to.
+            limit: seconds after which it is killed.
+
+        Raises:
+            ProcessError: it cannot be started, took too long, or printed too much.
+        """
+        try:
+            self._send(forked.become, (list(arguments), dict(environment), str(directory)), files)
+            if self._wait(limit, files[1], [self._connection]):
+                with suppress(EOFError, OSError):  # the start of the program closes the connection
+                    reply = json.loads(self._connection.recv_bytes())
+                    raise ProcessError(f"cannot start: {reply.get('result') or reply['error']}")
+            self._wait(limit, files[1], [])
+        finally:
+            status = self.kill()
+        return status
+
     def kill(self) -> int | None:
         """End the process, and return its status; what it has started is left alone."""
         self._connection.close()
+        if self.has_ended:
+            return None
+        self.has_ended = True
+        for descriptor in self._end:
+            os.close(descriptor)
         with suppress(ProcessLookupError):
-            if not self.has_ended:
-                os.kill(self.pid, signal.SIGKILL)
+            os.kill(self.pid, signal.SIGKILL)
         return self._reap()
 
     def end(self) -> None:
@@ -156,55 +184,50 @@ class Process:
             _kill_below(self.pid)
         self.kill()
 
-    def _reap(self) -> int | None:
-        if self.has_ended:
-            return None
-        self.has_ended = True
-        if self._started is not None:
-            return self._started.wait()
-        assert self._parent is not None
-        with suppress(ProcessError):
-            status: int | None = self._parent.call(reap, self.pid)
-            return status
-        return None
-
-    def _send(self, message: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
+    def _send(self, function: Callable[..., Any] | None, arguments: Sequence[Any], files: Sequence[int]) -> None:
+        name = f"{function.__module__}:{function.__qualname__}" if function else None
+        message = {"call": name, "arguments": arguments, "files": len(files)}
         try:
-            send(self._connection, message, descriptors)
+            self._connection.send_bytes(json.dumps(message).encode())
+            for file in files:
+                send_handle(self._connection, file, self.pid)
         except OSError:
             raise EndedError(self.kill()) from None
 
-    def _reply(self, limit: float | None, watch: Callable[[], str | None] = lambda: None) -> dict[str, Any]:
-        end = None if limit is None else time.monotonic() + limit
-        while not select.select([self._connection], [], [], LOOK)[0]:
-            reason = watch()
-            if reason is None and end is not None and time.monotonic() > end:
-                reason = f"did not end within {limit:.0f} s"
-            if reason is not None:
-                self.kill()
-                raise LimitError(reason)
-            if not self._lives():
-                raise EndedError(self.kill())
-        return self._read()
+    def _reply(self, limit: float = math.inf, output: int | None = None) -> dict[str, Any]:
+        if self._wait(limit, output, [self._connection]):
+            return self._read()
+        raise EndedError(self.kill())  # a copy of it may keep the connection open
 
     def _read(self) -> dict[str, Any]:
         try:
-            message, _ = receive(self._connection)
-        except (OSError, ValueError):
-            message = None
-        if message is None:
-            raise EndedError(self.kill())
-        if "copy" in message:
-            raise CopyError
-        return message
+            reply: dict[str, Any] = json.loads(self._connection.recv_bytes())
+        except (EOFError, OSError, ValueError):
+            raise EndedError(self.kill()) from None
+        return reply
 
-    def _lives(self) -> bool:
-        """Whether the process lives: a copy of it may keep the connection open."""
-        if self._started is not None:
-            return self._started.poll() is None
-        assert self._parent is not None
-        lives: bool = self._parent.call(lives_still, self.pid)
-        return lives
+    def _wait(self, limit: float, output: int | None, connections: list[Connection[Any, Any]]) -> bool:
+        """Wait until there is something to read, or the process ends; return whether there is.
+
+        Raises:
+            ProcessError: it took too long, or printed too much, and was killed.
+        """
+        end = time.monotonic() + limit
+        while not (ready := wait([*connections, *self._end], LOOK)) and not _is_over(self.pid):
+            reason = f"did not end within {limit:.0f} s" if time.monotonic() > end else None
+            if output is not None and os.fstat(output).st_size > MOST_WRITTEN:
+                reason = f"printed more than {MOST_WRITTEN >> 20} MB"
+            if reason is not None:
+                self.kill()
+                raise ProcessError(reason)
+        return any(connection in ready for connection in connections)
+
+
+def _is_over(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _kill_below(pid: int) -> None:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import re
 import secrets
-import subprocess
-from dataclasses import dataclass
+import shlex
 from itertools import zip_longest
 
 from sybil import Example
 
-from handbook.block import Block
+from handbook.exchange import exchanges_of
 from handbook.failure import BlockError
-from handbook.output import Expected, lines_of
+from handbook.output import lines_of
 from handbook.run import PageRun
 from handbook.workspace import MOST_PRINTED, Ran
 
-PROMPT = "$ "
-CONTINUATION = "> "
 STATUS = "echo $?"
 BASH = ("bash", "--noprofile", "--norc", "-c")
 PSQL_ERROR = re.compile(r"^psql:<stdin>:(\d+): ", re.MULTILINE)
@@ -27,15 +24,6 @@ QUIT = re.compile(r"\s*\\(q|quit)\b")
 # What lets a block go on after an error.
 LENIENT = re.compile(r"\|\|\s*(true|:)(\s|;|\)|$)|\\(set ON_ERROR_STOP\s+(0|off|false|no)|unset ON_ERROR_STOP)\b")
 BASH_SYNTAX_ERROR = re.compile(r"^bash: -c: line (\d+): ", re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class Command:
-    """One command of a console block, and what the page shows below it, each with its line on the page."""
-
-    line: int
-    text: str
-    expected: Expected
 
 
 def evaluate_sql(example: Example) -> None:
@@ -94,32 +82,27 @@ def evaluate_console(example: Example) -> None:
         BlockError: a command failed that the page does not show failing, or printed something else.
     """
     run, block = PageRun.of(example), example.parsed
-    commands = read_console(block)
+    commands = exchanges_of(block)
     mark = _mark()
     report = f"printf '{mark}%s{mark}' \"$?\""
     # Each command meets the status of the one before it in `$?`, as it would in a terminal.
     steps = (
-        f"( exit $__status ); eval {_quote(command.text)}\n__status=$?; ( exit $__status ); {report}"
+        f"( exit $__status ); eval {shlex.quote(command.text)}\n__status=$?; ( exit $__status ); {report}"
         for command in commands
     )
     ran = run.workspace.run([*BASH, "\n".join(["__status=0", *steps]), "bash"])
     last = _status(ran, block.first_line, mark)
     parts = ran.printed.split(mark)
     outputs, statuses = parts[::2], [int(part) for part in parts[1::2]]
-    shown: list[str] = []
     for command, following, output, status in zip_longest(commands, commands[1:], outputs[: len(commands)], statuses):
         if output is None:
             raise BlockError(command.line, "not reached: the command above ended the shell")
         actual = lines_of(output)
         code = last if status is None else status
         if code and (following is None or following.text.strip() != STATUS):
-            summary = (
-                f"the command ended with status {code}; where it is meant to fail, show that with $ {STATUS} below it"
-            )
-            raise BlockError(command.line, summary, actual)
+            remedy = f"where it is meant to fail, show that with $ {STATUS} below it"
+            raise BlockError(command.line, f"the command ended with status {code}; {remedy}", actual)
         run.check(block, command.expected, actual)
-        shown += [*_prompts(command.text), *actual]
-        run.printed = "\n".join(shown)
 
 
 def _status(ran: Ran, line: int, mark: str = "\0") -> int:
@@ -128,12 +111,11 @@ def _status(ran: Ran, line: int, mark: str = "\0") -> int:
     Raises:
         BlockError: it has none.
     """
-    reason = str(ran.error) if ran.error is not None else ran.result
-    if isinstance(reason, str):
-        raise BlockError(line, reason, lines_of(re.sub(f"{mark}.*?{mark}", "", ran.printed)))
+    if ran.error is not None:
+        raise BlockError(line, str(ran.error), lines_of(re.sub(f"{mark}.*?{mark}", "", ran.printed)))
     if mark in ran.printed and len(ran.printed) > MOST_PRINTED:
         raise BlockError(line, f"the commands print more than {MOST_PRINTED >> 20} MB")
-    return int(reason)
+    return int(ran.result)
 
 
 def _mark() -> str:
@@ -148,43 +130,3 @@ def _sql_line(lines: list[str], output: str) -> int:
     shown = SQL_LINE.search(output, errors[-1].end() if errors else 0)
     above = range(last, -1, -1)
     return next((number for number in above if shown and shown[1].strip() in lines[number]), last)
-
-
-def read_console(block: Block) -> list[Command]:
-    """The commands of a console block.
-
-    Raises:
-        BlockError: it does not start with a prompt.
-    """
-    lines = block.text.split("\n")
-    starts = [number for number, line in enumerate(lines) if line.startswith(PROMPT)]
-    if not starts or any(line.strip() for line in lines[: starts[0]]):
-        raise BlockError(block.first_line, "a console block starts with $ and a command")
-    commands = []
-    for begin, end in zip(starts, [*starts[1:], len(lines)], strict=True):
-        text, number = lines[begin].removeprefix(PROMPT), begin + 1
-        while number < end and _continues(text, lines[number]):
-            text += "\n" + lines[number].removeprefix(CONTINUATION)
-            number += 1
-        expected = Expected.at(block.first_line + number, "\n".join(lines[number:end]))
-        commands.append(Command(block.first_line + begin, text, expected))
-    return commands
-
-
-def _continues(command: str, line: str) -> bool:
-    """Whether a line goes on with a command: `> ` below a command that bash finds unfinished."""
-    if not line.startswith(CONTINUATION):
-        return False
-    if command.endswith("\\"):
-        return True
-    checked = subprocess.run(["bash", "-n", "-c", command], capture_output=True, text=True, check=False)
-    return checked.returncode != 0 or "here-document" in checked.stderr
-
-
-def _prompts(command: str) -> list[str]:
-    first, *rest = command.split("\n")
-    return [PROMPT + first, *(CONTINUATION + line for line in rest)]
-
-
-def _quote(text: str) -> str:
-    return "'" + text.replace("'", "'\\''") + "'"

@@ -141,20 +141,9 @@ def ids_of(page: Page) -> set[str]:
 
 def problem_entry(problem: Problem) -> dict[str, Any]:
     """What the proof holds of something that keeps a page from being tested."""
-    return {
-        "id": f"problem-{problem.line}",
-        "line": problem.line,
-        "kind": PROBLEM,
-        "key": "",
-        "status": Status.FAILED.value,
-        "reason": None,
-        "hidden": True,
-        "failure": {"line": problem.line, "summary": problem.message, "details": []},
-    }
-
-
-def _entry(fence: Fence, kind: Kind, name: str) -> dict[str, Any]:
-    return {"id": name, "line": fence.line, "kind": kind.value, "key": block_key(fence.language, fence.text)}
+    entry = {"id": f"problem-{problem.line}", "line": problem.line, "kind": PROBLEM, "key": ""}
+    failure = {"line": problem.line, "summary": problem.message, "details": []}
+    return {**entry, "status": Status.FAILED.value, "reason": None, "hidden": True, "failure": failure}
 
 
 def entries_of(block: Block, outcome: Outcome) -> list[dict[str, Any]]:
@@ -165,31 +154,26 @@ def entries_of(block: Block, outcome: Outcome) -> list[dict[str, Any]]:
         "hidden": block.setup,
         "duration": round(outcome.duration, 4),
     }
-    if outcome.failure is not None:
-        became["failure"] = {
-            "line": outcome.failure.line,
-            "summary": outcome.failure.summary,
-            "details": bounded(outcome.failure.details),
-        }
+    if failure := outcome.failure:
+        details = bounded(failure.details)
+        became["failure"] = {"line": failure.line, "summary": failure.summary, "details": details}
     entry = _entry(block.fence, block.kind, block.id) | became
     if block.output is None:
         return [entry | {"output": outcome.output if block.kind in WITH_OUTPUT else ""}]
-    if outcome.failure is not None and outcome.failure.outdated:
+    if failure and failure.outdated:
         # What differs is told once, at the expected output.
         entry["failure"] = became["failure"] | {"details": []}
     # Diagrams are drawn from what was printed: there may be a ... in what the page shows of it.
     return [entry, _entry(block.output, Kind.OUTPUT, f"{block.id}-output") | became | {"output": outcome.output}]
 
 
+def _entry(fence: Fence, kind: Kind, name: str) -> dict[str, Any]:
+    return {"id": name, "line": fence.line, "kind": kind.value, "key": block_key(fence.language, fence.text)}
+
+
 def _commit(project: Path) -> str | None:
+    command = ["git", "rev-parse", "HEAD"]
     try:
-        found = subprocess.run(
-            ["git", "rev-parse", "HEAD"],
-            cwd=project,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except OSError:
+        return subprocess.run(command, cwd=project, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
         return None
-    return found.stdout.strip() or None

@@ -8,9 +8,8 @@ marker stands in the finished HTML outside a comment.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -26,9 +25,10 @@ from sybil.parsers.markdown.lexers import FENCE
 MARKER = "data-handbook-block"
 # The extensions that show on a page what became of its blocks.
 PROOF = "website."
-# A character of Unicode's private use area, which no page holds: it marks a fence line that SuperFences left alone.
-STRAY = "\ue000{}\ue001"
-STRAY_PATTERN = re.compile("\ue000(\\d+)\ue001")
+# Behind each `<!--` that starts a line stands the line's number, between two characters of Unicode's private use area,
+# which no page holds: so the comment is found again in the finished HTML.
+COMMENT_MARK = "\ue000{}\ue001"
+COMMENT_MARK_PATTERN = re.compile("\ue000(\\d+)\ue001")
 COMMENT_START = re.compile(r"[ \t>]*<!--")
 
 
@@ -52,20 +52,24 @@ class Fence:
 
 @dataclass(frozen=True)
 class Rendering:
-    """A page as the site renders it: its metadata, its fences in the order of the page, and the lines that look like
-    the start or end of a fence but are neither rendered as one nor shown as literal text.
+    """A page as the site renders it: its metadata, and its fences in the order of the page.
 
     `comments` are the lines on which the comments start that the reader does not see, each with the id of the heading
-    above it. `literal` are the lines that start a comment or look like a fence, and are shown as they are. `unfenced`
-    are the texts that the reader sees as code though no fence holds them."""
+    above it; `inert_comments` are those within another comment or in code. `unfenced` are the texts that the reader
+    sees as code though no fence holds them.
+    """
 
     metadata: dict[str, Any]
     fences: list[Fence]
-    stray: list[int]
     body_line: int
     comments: dict[int, str]
-    literal: set[int]
+    inert_comments: set[int]
     unfenced: list[str]
+
+    @cached_property
+    def inside(self) -> set[int]:
+        """The lines of the page that stand in a fence, or open or close one."""
+        return {number for fence in self.fences for number in range(fence.line, fence.end_line + 1)}
 
 
 class MarkdownConfig(base.Config):  # type: ignore[no-untyped-call] # MkDocs leaves a hook of the class untyped
@@ -75,31 +79,18 @@ class MarkdownConfig(base.Config):  # type: ignore[no-untyped-call] # MkDocs lea
     mdx_configs = config_options.Private[dict[str, dict[str, Any]]]()
 
 
-@dataclass
-class _Found:
-    start: int
-    end: int
-    language: str
-    title: str | None
-    text: str
-
-
-@dataclass(eq=False)
 class Renderer:
     """Renders pages with the Markdown extensions of one mkdocs.yml.
 
-    Args:
+    Arguments:
         configuration: path of mkdocs.yml.
 
     Raises:
         mkdocs.exceptions.ConfigurationError: an extension cannot be loaded.
     """
 
-    configuration: Path
-    _found: list[_Found] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        with self.configuration.open("rb") as source:
+    def __init__(self, configuration: Path) -> None:
+        with configuration.open("rb") as source:
             settings = yaml_load(source)
         config = MarkdownConfig()
         # What the proof adds to a page is not what the proof is about.
@@ -111,24 +102,27 @@ class Renderer:
         self._markdown = markdown.Markdown(
             extensions=config.markdown_extensions, extension_configs=config.mdx_configs or {}
         )
-        self._instrument()
-
-    def _instrument(self) -> None:
-        """Let SuperFences put a marker in the place of each block, and note the lines that the block stands on."""
+        # The blocks of the page that is rendered: the lines that each stands on, from 0, and the fence.
+        self._found: list[tuple[int, int, Fence]] = []
         preprocessor = self._markdown.preprocessors["fenced_code_block"]
         if not isinstance(preprocessor, SuperFencesBlockPreprocessor):
-            raise ConfigurationError(f"{self.configuration}: markdown_extensions must hold pymdownx.superfences")
-        extension: SuperFencesCodeExtension = preprocessor.extension
+            raise ConfigurationError(f"{configuration}: markdown_extensions must hold pymdownx.superfences")
+        self._instrument(preprocessor)
+
+    def _instrument(self, preprocessor: SuperFencesBlockPreprocessor) -> None:
+        """Let SuperFences put a marker in the place of each block, and note the lines that the block stands on."""
         store = preprocessor._store
+        blocks: list[Fence] = []
 
         def mark(src: str, language: str, options: dict[str, Any], **_: Any) -> str:
-            self._found.append(_Found(0, 0, language or "", options.get("title"), src))
-            return f'<div {MARKER}="{len(self._found) - 1}"></div>'
+            blocks.append(Fence(0, 0, language or "", options.get("title"), "", COMMENT_MARK_PATTERN.sub("", src)))
+            return f'<div {MARKER}="{len(self._found)}"></div>'
 
         def store_with_lines(source: str, code: str, start: int, end: int) -> None:
-            self._found[-1].start, self._found[-1].end = start, end
+            self._found.append((start, end, blocks.pop()))
             store(source, code, start, end)
 
+        extension: SuperFencesCodeExtension = preprocessor.extension
         for entry in extension.superfences:
             entry["formatter"] = mark
         preprocessor._store = store_with_lines
@@ -137,51 +131,29 @@ class Renderer:
     def render(self, text: str) -> Rendering:
         """Render a page's text.
 
-        Args:
+        Arguments:
             text: the page's whole text with its front matter; any of the three line ends.
         """
         text = text.replace("\r\n", "\n").replace("\r", "\n")
         body, metadata = meta.get_data(text)
         offset = text[: len(text) - len(body)].count("\n") if body else text.count("\n")
         lines = text.split("\n")
-        shown = self._convert(body)
-        fences = self._fences(lines, shown.blocks, offset)
-        inside = {number for fence in fences for number in range(fence.line, fence.end_line + 1)}
-        outside = [number for number in range(offset + 1, len(lines) + 1) if number not in inside]
-        candidates = [number for number in outside if looks_like_fence(lines[number - 1])]
-        comments = [number for number in outside if COMMENT_START.match(lines[number - 1])]
-        outline = self._mark(lines, candidates, comments, offset)
-        stray = [number for number in candidates if number not in outline.literal]
-        return Rendering(metadata, fences, stray, offset + 1, outline.comments, outline.literal, shown.unfenced)
-
-    def _convert(self, body: str) -> Outline:
+        marked = [
+            line.replace("<!--", "<!--" + COMMENT_MARK.format(number), 1) if COMMENT_START.match(line) else line
+            for number, line in enumerate(lines, 1)
+        ]
         self._found.clear()
-        self._markdown.reset()
         outline = Outline()
-        outline.feed(self._markdown.convert(body))
+        outline.feed(self._markdown.reset().convert("\n".join(marked[offset:])))
         outline.close()
-        return outline
-
-    def _fences(self, lines: list[str], blocks: list[tuple[int, str]], offset: int) -> list[Fence]:
         fences = []
-        for index, heading in blocks:
-            found = self._found[index]
-            line = found.start + offset + 1
-            opening = FENCE.match(lines[line - 1])
+        for index, heading in outline.blocks:
+            start, end, fence = self._found[index]
+            opening = FENCE.match(lines[start + offset])
             prefix = opening["prefix"] if opening else ""
-            fences.append(Fence(line, found.end + offset, found.language, found.title, prefix, found.text, heading))
-        return fences
-
-    def _mark(self, lines: list[str], candidates: list[int], comments: list[int], offset: int) -> Outline:
-        """The page rendered once more, with a token in the place of each candidate and at the start of each comment."""
-        if not candidates and not comments:
-            return Outline()
-        marked = list(lines)
-        for number in candidates:
-            marked[number - 1] = re.sub(r"`{3,}|~{3,}", STRAY.format(number), marked[number - 1], count=1)
-        for number in comments:
-            marked[number - 1] = marked[number - 1].replace("<!--", "<!--" + STRAY.format(number), 1)
-        return self._convert("\n".join(marked[offset:]))
+            line, end_line = start + offset + 1, end + offset
+            fences.append(replace(fence, line=line, end_line=end_line, prefix=prefix, heading=heading))
+        return Rendering(metadata, fences, offset + 1, outline.comments, outline.inert_comments, outline.unfenced)
 
 
 def looks_like_fence(line: str) -> bool:
@@ -192,15 +164,14 @@ def looks_like_fence(line: str) -> bool:
 
 
 class Outline(HTMLParser):
-    """Reads finished HTML: the markers and the comments, each with the heading above it, and the tokens in literal
-    text."""
+    """Reads finished HTML: the markers and the comments, each with the heading above it, and code without a marker."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.blocks: list[tuple[int, str]] = []
-        self.literal: set[int] = set()
-        self.unfenced: list[str] = []
         self.comments: dict[int, str] = {}
+        self.inert_comments: set[int] = set()
+        self.unfenced: list[str] = []
         self._heading = ""
         self._pre = 0
 
@@ -220,15 +191,11 @@ class Outline(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if self._pre > 0:
-            self.unfenced[-1] += data
-            self.literal.update(_tokens(data))
+            self.unfenced[-1] += COMMENT_MARK_PATTERN.sub("", data)
+            self.inert_comments.update(map(int, COMMENT_MARK_PATTERN.findall(data)))
 
     def handle_comment(self, data: str) -> None:
-        tokens = list(_tokens(data))
-        if STRAY_PATTERN.match(data):
-            self.comments[tokens.pop(0)] = self._heading
-        self.literal.update(tokens)
-
-
-def _tokens(text: str) -> Iterator[int]:
-    return (int(number) for number in STRAY_PATTERN.findall(text))
+        numbers = [int(number) for number in COMMENT_MARK_PATTERN.findall(data)]
+        if COMMENT_MARK_PATTERN.match(data):
+            self.comments[numbers.pop(0)] = self._heading
+        self.inert_comments.update(numbers)

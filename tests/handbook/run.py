@@ -8,16 +8,17 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
+from pathlib import Path
 
 import pytest
-from sybil import Example
+from sybil import Document, Example
 from sybil.example import NotEvaluated
 
 from handbook.block import Block, Kind
 from handbook.failure import BlockError
 from handbook.output import Expected, compare, lines_of
 from handbook.postgres import DatabaseError
-from handbook.workshop import Order, Workshop
+from handbook.workshop import Workshop
 from handbook.workspace import Workspace
 
 
@@ -60,32 +61,36 @@ class PageRun:
     """One page being run; its document asks it before the evaluator of a block's kind.
 
     Arguments:
-        examples: the page's blocks that are tested, in their order.
-        order: the page's file and database.
+        document: the page.
+        database: what the page's database starts with, one of `DATABASES` of `handbook.page`.
         workshop: gives the one that makes the page's workspace.
+        examples: the blocks that run, in their order; None for all of the document's, after which the page ends.
         updating: collect edits that bring expected output up to date, instead of failing.
-        following: the page that comes after this one.
     """
 
     def __init__(
         self,
-        examples: Iterable[Example],
-        order: Order,
+        document: Document,
+        database: str,
         workshop: Callable[[], Workshop],
+        examples: Iterable[Example] | None = None,
         *,
         updating: bool = False,
-        following: Order | None = None,
     ) -> None:
-        self.path = order.page
         self.outcomes: dict[str, Outcome] = {}
         self.edits: list[Edit] = []
         self.printed = ""
         """What the block that is evaluated has printed."""
-        self._waiting = deque(examples)
-        self._order, self._workshop, self._following = order, workshop, following
+        self.more = False
+        """Whether another page follows, whose workspace can be made meanwhile."""
+        self._waiting = deque(document.examples() if examples is None else examples)
+        self._ends = examples is None
+        self._document, self._database, self._workshop = document, database, workshop
         self._updating = updating
         self._current: Block | None = None
         self._failed: Block | None = None
+        document.namespace["run"] = self
+        document.push_evaluator(self.evaluate)
 
     @classmethod
     def of(cls, example: Example) -> PageRun:
@@ -94,16 +99,15 @@ class PageRun:
         assert isinstance(run, cls)
         return run
 
-    def advance(self, block: Block | None = None) -> None:
-        """Run the blocks above one, or all of them where none is named, as far as they pass."""
-        while self._waiting and self._failed is None and self._waiting[0].parsed is not block:
-            example = self._waiting.popleft()
-            self.outcomes[example.parsed.id] = self._attempt(example)
-
     @cached_property
     def workspace(self) -> Workspace:
         """The page's workspace, made when the first of its blocks needs one."""
-        return self._workshop().open(*self._order, self._following)
+        return self._workshop().open(Path(self._document.path), self._database, more=self.more)
+
+    def advance(self, until: Block | None = None) -> None:
+        """Run the blocks above one, or all of them where none is named, up to the first that fails."""
+        while self._waiting and self._failed is None and self._waiting[0].parsed is not until:
+            self._next()
 
     def evaluate(self, example: Example) -> None:
         """Run a block, and those above it that have not run; leave each to its kind's evaluator.
@@ -117,8 +121,7 @@ class PageRun:
         if block is self._current:
             raise NotEvaluated
         while block.id not in self.outcomes:
-            following = self._waiting.popleft()
-            self.outcomes[following.parsed.id] = self._attempt(following)
+            self._next()
         outcome = self.outcomes[block.id]
         if outcome.failure is not None:
             raise outcome.failure
@@ -126,6 +129,10 @@ class PageRun:
             raise pytest.skip.Exception(f"not run: {block.reason}", _use_item_location=True)
         if outcome.blocked_by is not None:
             raise pytest.skip.Exception("not reached", _use_item_location=True)
+
+    def _next(self) -> None:
+        example = self._waiting.popleft()
+        self.outcomes[example.parsed.id] = self._attempt(example)
 
     def _attempt(self, example: Example) -> Outcome:
         block: Block = example.parsed
@@ -141,7 +148,7 @@ class PageRun:
             if block.output is not None:
                 expected = Expected.at(block.output.line + 1, block.output.text)
                 self.check(block, expected, lines_of(self.printed))
-            if not self._waiting:
+            if self._ends and not self._waiting:
                 self._leave(block)
         except BlockError as error:
             failure = error
@@ -149,10 +156,11 @@ class PageRun:
             failure = BlockError(block.line, "the page's database cannot be made", str(error).split("\n"))
         finally:
             self._current = None
-        if failure is not None:
-            self._failed = block
-        status = Status.PASSED if failure is None else Status.FAILED
-        return Outcome(status, self.printed, time.perf_counter() - start, failure)
+        duration = time.perf_counter() - start
+        if failure is None:
+            return Outcome(Status.PASSED, self.printed, duration)
+        self._failed = block
+        return Outcome(Status.FAILED, self.printed, duration, failure)
 
     def check(self, block: Block, expected: Expected, actual: Sequence[str]) -> None:
         """Compare what a block printed with what the page shows.
@@ -175,12 +183,17 @@ class PageRun:
         summary = f"the output differs (- is what the page shows, + what was printed{covered})"
         raise BlockError(expected.number(place), summary, comparison.difference(), outdated=True)
 
-    def close(self) -> list[str]:
-        """End the page's workspace; return what it leaves changed on the server."""
-        workspace = self.__dict__.get("workspace")
-        return self._workshop().close_page(workspace) if workspace is not None else []
-
     def _leave(self, block: Block) -> None:
-        if changed := self.close():
+        if changed := self._close_workspace():
             summary = f"the page leaves the server changed: {', '.join(changed)}; take it back in a block of the page"
             raise BlockError(block.first_line, summary)
+
+    def _close_workspace(self) -> list[str]:
+        workspace: Workspace | None = self.__dict__.pop("workspace", None)
+        return self._workshop().close_page(workspace) if workspace is not None else []
+
+    def close(self) -> None:
+        """End the run, and the page's workspace."""
+        self._document.namespace.pop("run", None)
+        self._document.pop_evaluator(self.evaluate)
+        self._close_workspace()

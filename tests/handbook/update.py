@@ -9,8 +9,11 @@ from difflib import SequenceMatcher
 from pathlib import Path
 
 from handbook.block import Kind
+from handbook.document import PageDocument
 from handbook.output import ELLIPSIS
-from handbook.run import Edit
+from handbook.rendering import Renderer
+from handbook.run import Edit, PageRun, Status
+from handbook.workshop import Workshop
 
 LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|$)")
 WORD = re.compile(r"\s+|[^\s/:=(){}\[\],'\"]+|.")
@@ -21,6 +24,46 @@ PROMPTS = {Kind.CONSOLE: re.compile(r"\$ |> "), Kind.PYCON: re.compile(r">>>( |$
 
 class UpdateError(Exception):
     """Output that cannot be written into the page; the text says where and why."""
+
+
+def update(document: PageDocument, run: PageRun, renderer: Renderer, workshop: Workshop) -> str:
+    """Write what a page's blocks print into the page, and run it again.
+
+    Arguments:
+        document: the page.
+        run: a run of it that has ended, and collected edits.
+        renderer: renders the page as the site does.
+        workshop: where the page runs again.
+
+    Returns:
+        What became of the page.
+    """
+    path = Path(document.path)
+    if any(outcome.status is Status.FAILED for outcome in run.outcomes.values()):
+        return "left as it is: another of its blocks fails"
+    if not run.edits:
+        return "up to date"
+    try:
+        # What differs from run to run is no output to write down.
+        again = _run(document, workshop, updating=True)
+        edits = [check(edit) for edit in settled(run.edits, again.edits)]
+        apply_edits(path, edits, document.source)
+    except UpdateError as error:
+        return f"left as it is: {error}"
+    told = "1 output rewritten" if len(edits) == 1 else f"{len(edits)} outputs rewritten"
+    for outcome in _run(PageDocument(path, renderer), workshop).outcomes.values():
+        if outcome.failure is not None:
+            return f"{told}; line {outcome.failure.line} still fails: {outcome.failure.summary}"
+    return told
+
+
+def _run(document: PageDocument, workshop: Workshop, *, updating: bool = False) -> PageRun:
+    run = PageRun(document, document.page.database, lambda: workshop, updating=updating)
+    try:
+        run.advance()
+    finally:
+        run.close()
+    return run
 
 
 def settled(edits: Sequence[Edit], again: Sequence[Edit]) -> list[Edit]:

@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 from handbook.checkout import Checkout
-from handbook.cluster import state_of
+from handbook.cluster import restore, state_of
 from handbook.environment import of_block
-from handbook.postgres import Postgres
-from handbook.process import Process
+from handbook.forked import end_children, has_children
+from handbook.postgres import DatabaseError, Postgres
+from handbook.process import Process, ProcessError
 from handbook.workspace import Workspace
 
-# What the page's Python has loaded before its first block; the rest is loaded by those who ask for it.
 DOCS = "docs"
-LOADED = ("handbook.interpreter", "handbook.launch")
-
-
-class Order(NamedTuple):
-    """What is known of a page before its workspace is made: its file, and what it starts with, one of `DATABASES`."""
-
-    page: Path
-    template: str
+# What the page's Python has loaded before its first block; the rest is loaded by those who ask for it.
+LOADED = ("handbook.interpreter",)
 
 
 class Workshop:
-    """Makes the workspaces of one process's pages.
+    """Makes the workspaces of one process's pages, of which one is open at a time.
 
     Arguments:
         project: the checkout.
@@ -40,73 +34,85 @@ class Workshop:
     def __init__(self, project: Path, postgres: Postgres) -> None:
         self.project = project
         self.postgres = postgres
-        self.clean = self._start()
-        """What the pages' Python is forked from."""
+        # What the server holds beside the databases of the run; unknown where others use it too.
+        self._before = state_of(postgres) if postgres.alone else None
+        self._clean = self._start()
         self._helper = ThreadPoolExecutor(1, "workshop")
-        self._open: list[Workspace] = []
-        self._ahead: dict[Order, Future[tuple[Path, str]]] = {}
+        self._ahead: dict[str, Future[tuple[Path, str]]] = {}
 
     @cached_property
     def _checkout(self) -> Checkout:
         return Checkout(self.project)
 
-    @cached_property
-    def _before(self) -> dict[str, str] | None:
-        return state_of(self.postgres) if self.postgres.alone else None
-
-    def open(self, page: Path, template: str, following: Order | None = None) -> Workspace:
+    def open(self, page: Path, template: str, *, more: bool = False) -> Workspace:
         """The workspace of a page.
 
         Arguments:
             page: the page's file.
             template: what it starts with, one of `DATABASES` of `handbook.page`.
-            following: the page that comes after it; its workspace is made meanwhile.
+            more: whether other pages follow; what the next one needs is made meanwhile.
 
         Raises:
             DatabaseError: the page's database cannot be made.
         """
-        order = Order(page, template)
-        made = self._ahead.pop(order, None) or self._helper.submit(self._make, order)
-        if following is not None and following not in self._ahead:
-            self._ahead[following] = self._helper.submit(self._make, following)
-        directory, database = made.result()
-        workspace = Workspace(directory, self.postgres, database, self.revived(), page, self._before)
-        self._open.append(workspace)
-        return workspace
+        made = self._ahead.pop(template, None) or self._helper.submit(self._make, template)
+        if more:
+            self._ahead[template] = self._helper.submit(self._make, template)
+        return Workspace(*made.result(), self.postgres, self._clean, page)
 
-    def revived(self) -> Process:
-        """The clean process, started anew if a page has ended it."""
-        if self.clean.has_ended:
-            self.clean = self._start()
-        return self.clean
+    def stop(self, workspace: Workspace) -> None:
+        """End a page's processes."""
+        workspace.end()
+        try:
+            self._clean.call(end_children)
+        except ProcessError:  # a block has ended it
+            self._clean.end()
+            workspace.clean = self._clean = self._start()
+
+    def is_idle(self, workspace: Workspace) -> bool:
+        """Whether a page is no more than its files and its database: nothing runs, the server is as it was."""
+        return not workspace.has_python and not self._clean.call(has_children) and not self._changed()
 
     def close_page(self, workspace: Workspace) -> list[str]:
-        """End a page, as `Workspace.close`; what takes time is done while others run."""
-        self._open = [other for other in self._open if other is not workspace]
-        return workspace.close(self._helper, alone=not self._open)
+        """End a page: its processes, its database and its files.
+
+        Returns:
+            What the page leaves changed on the server, and cannot be taken back.
+        """
+        self.stop(workspace)
+        if not self._changed():
+            self._helper.submit(self._remove, workspace.directory, workspace.database)
+            return []
+        self._remove(workspace.directory, workspace.database)
+        return self.restore()
+
+    def restore(self) -> list[str]:
+        """Take back what has changed on the server; return what cannot be."""
+        return restore(self.postgres, self._before) if self._before is not None and self._changed() else []
+
+    def _changed(self) -> bool:
+        return self._before is not None and state_of(self.postgres) != self._before
 
     def close(self) -> None:
         """End the workshop, and what it has made ahead."""
-        self._helper.shutdown(cancel_futures=False)
         for made in self._ahead.values():
-            with suppress(Exception):
-                directory, database = made.result()
-                Workspace(directory, self.postgres, database, self.clean, directory).close()
-        self._ahead.clear()
-        self.clean.end()
+            with suppress(DatabaseError, OSError):
+                self._remove(*made.result())
+        self._helper.shutdown()
+        self._clean.end()
 
     def _start(self) -> Process:
         environment = of_block(os.environ, self.postgres.scratch)
         return Process.start(LOADED, {**environment, **self.postgres.environment})
 
-    def _make(self, order: Order) -> tuple[Path, str]:
+    def _make(self, template: str) -> tuple[Path, str]:
         pages = self.postgres.scratch / "pages"
         pages.mkdir(parents=True, exist_ok=True)
-        # Another process of the run may have the same page, and another page may have the same name.
-        docs = self.project / DOCS
-        above = docs if docs in order.page.parents else self.project
-        name = "-".join(order.page.relative_to(above).with_suffix("").parts)
-        database = self.postgres.create(order.template)
-        directory = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=pages))
-        self._checkout.write(directory, landed=order.template == "checkout")
+        database = self.postgres.create(template)
+        directory = Path(tempfile.mkdtemp(prefix="page-", dir=pages))
+        self._checkout.write(directory, landed=template == "checkout")
         return directory, database
+
+    def _remove(self, directory: Path, database: str) -> None:
+        self.postgres.drop(database)
+        shutil.rmtree(directory, ignore_errors=True)

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from handbook.page import read
+from handbook.reading import read
 from handbook.rendering import Renderer
 from harness.project import ROOT, Project
 from lies import code, commands, data, outputs, sql

@@ -9,11 +9,9 @@ from itertools import accumulate
 from pathlib import PurePosixPath
 
 from handbook.block import Block, Kind
+from handbook.exchange import exchanges_of
 from handbook.failure import BlockError
-from handbook.output import Expected
 from handbook.page import Page
-from handbook.program import read_console
-from handbook.python import read_session
 from lies import code, commands, data, outputs, sql
 from lies.lie import Edit, Lie, Part, altered, distinct
 
@@ -89,12 +87,13 @@ def _file_edits(block: Block) -> Iterator[Edit]:
 def _session_edits(block: Block) -> Iterator[Edit]:
     """The lies about a session: about its prompts, and about what it shows below them."""
     try:
-        entries = list(entries_of(block))
+        exchanges = exchanges_of(block)
     except BlockError:
         return
     starts = list(accumulate((len(line) + 1 for line in block.text.split("\n")), initial=0))
-    for line, text, expected in entries:
-        first = line - block.first_line
+    for exchange in exchanges:
+        text, expected = exchange.text, exchange.expected
+        first = exchange.line - block.first_line
 
         def place(offset: int, first: int = first, text: str = text) -> int:
             """Where in the block a place of the code is, which is without the prompts."""
@@ -109,20 +108,6 @@ def _session_edits(block: Block) -> Iterator[Edit]:
             begin = starts[expected.line - block.first_line]
             shown = block.text[begin:].split("\n")[: expected.count]
             yield from (edit.moved(begin) for edit in outputs.edits("\n".join(shown)))
-
-
-def entries_of(block: Block) -> Iterator[tuple[int, str, Expected]]:
-    """What a session asks and shows: the line of each prompt, what stands behind it, and the output below it.
-
-    Raises:
-        BlockError: the session does not start with a prompt.
-    """
-    if block.kind is Kind.CONSOLE:
-        for command in read_console(block):
-            yield command.line, command.text, command.expected
-    else:
-        for exchange in read_session(block):
-            yield exchange.line, exchange.source, exchange.expected
 
 
 def _is_idle(kind: Kind, text: str) -> bool:

@@ -7,7 +7,6 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from handbook.cluster import restore, state_of
 from handbook.workshop import Workshop
 from handbook.workspace import Workspace
 
@@ -30,12 +29,9 @@ class Snapshot:
     def bring_back(self) -> list[str]:
         """End what runs, and undo what was done to files and databases; return what stays changed on the server."""
         workspace, postgres = self.workspace, self.workspace.postgres
-        workspace.stop()
-        workspace.clean = self._workshop.revived()
+        self._workshop.stop(workspace)
         postgres.drop(workspace.database)
-        before, changed = workspace.before, list[str]()
-        if before is not None and state_of(postgres) != before:
-            changed = restore(postgres, before)
+        changed = self._workshop.restore()
         postgres.copy(self._database, workspace.database)
         shutil.rmtree(workspace.directory)
         _copy(Path(self._files), workspace.directory)

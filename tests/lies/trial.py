@@ -8,23 +8,21 @@ with the lie in it (`judged`).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from pathlib import Path
 
-from sybil import Example, Region
+from sybil import Document, Example, Region
 
 from handbook.block import Block
-from handbook.document import PageDocument
-from handbook.evaluators import EVALUATORS
+from handbook.document import EVALUATORS
 from handbook.output import Expected
 from handbook.run import Outcome, PageRun
-from handbook.workshop import Order, Workshop
+from handbook.workshop import Workshop
 from lies.lie import Lie
 from lies.snapshot import Snapshot
 from lies.verdict import Fate, Verdict
 
-Run = TypeVar("Run", bound=PageRun)
 # A block with a lie in it may take so many times as long as without, and so many seconds more; then it counts as one
 # that does not end.
 SLOWNESS, PATIENCE = 4.0, 3.0
@@ -47,11 +45,28 @@ class Course:
     failure: str | None = None
 
 
+@dataclass(frozen=True)
+class Subject:
+    """A page that lies are told about.
+
+    Arguments:
+        path: its file.
+        database: what its database starts with.
+        blocks: those that are tested.
+        workshop: makes its workspaces.
+    """
+
+    path: Path
+    database: str
+    blocks: Sequence[Block]
+    workshop: Workshop
+
+
 class Observation(PageRun):
     """A run of a page as it is, which keeps its course."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
+    def __init__(self, document: Document, subject: Subject) -> None:
+        super().__init__(document, subject.database, lambda: subject.workshop)
         self.course = Course()
 
     def check(self, block: Block, expected: Expected, actual: Sequence[str]) -> None:
@@ -60,7 +75,7 @@ class Observation(PageRun):
 
     def _attempt(self, example: Example) -> Outcome:
         block: Block = example.parsed
-        if self.workspace.is_idle:
+        if self._workshop().is_idle(self.workspace):
             self.course.idle.add(block.id)
         outcome = super()._attempt(example)
         self.course.durations[block.id] = outcome.duration
@@ -72,8 +87,8 @@ class Observation(PageRun):
 class Attempt(PageRun):
     """A run of a page from a snapshot on, which gives its blocks less time."""
 
-    def __init__(self, *arguments: Any, snapshot: Snapshot, course: Course) -> None:
-        super().__init__(*arguments)
+    def __init__(self, document: Document, subject: Subject, snapshot: Snapshot, course: Course) -> None:
+        super().__init__(document, subject.database, lambda: subject.workshop)
         self.workspace = snapshot.workspace
         self._snapshot, self._course = snapshot, course
 
@@ -81,70 +96,56 @@ class Attempt(PageRun):
         self.workspace.limit = PATIENCE + SLOWNESS * self._course.durations[example.parsed.id]
         return super()._attempt(example)
 
-    def close(self) -> list[str]:
+    def _close_workspace(self) -> list[str]:
         return self._snapshot.bring_back()
 
 
-def observe(order: Order, blocks: Sequence[Block], workshop: Workshop) -> Course:
-    """Run a page as it is.
-
-    Arguments:
-        order: the page's file and database.
-        blocks: the page's blocks that are tested.
-        workshop: makes its workspace.
-    """
-    run = _advanced(order, blocks, lambda examples: Observation(examples, order, lambda: workshop))
+def observe(subject: Subject) -> Course:
+    """Run a page as it is."""
+    run = Observation(_document(subject, subject.blocks), subject)
+    run.advance()
     run.close()
     return run.course
 
 
-def judged(
-    lies: Sequence[Lie], order: Order, blocks: Sequence[Block], workshop: Workshop, course: Course
-) -> Iterator[Verdict]:
+def judged(lies: Sequence[Lie], subject: Subject, course: Course) -> Iterator[Verdict]:
     """What becomes of lies about a page that is run with each of them, in the order of its blocks.
 
     Arguments:
         lies: about the page.
-        order: as for `observe`, and so on.
-        course: what that has returned.
+        subject: the page.
+        course: how it runs as it is.
     """
-    workspace = workshop.open(*order)
+    blocks, workshop = subject.blocks, subject.workshop
+    workspace = workshop.open(subject.path, subject.database)
     snapshot, first = Snapshot(workspace, workshop), 0
 
-    def attempt(examples: Iterable[Example]) -> Attempt:
+    def advanced(blocks: Sequence[Block], until: Block | None = None) -> Attempt:
         snapshot.bring_back()
-        return Attempt(examples, order, lambda: workshop, snapshot=snapshot, course=course)
+        run = Attempt(_document(subject, blocks), subject, snapshot, course)
+        run.advance(until)
+        return run
 
     try:
         for number, block in enumerate(blocks):
             told = [lie for lie in lies if lie.block.id == block.id]
             if told and number and block.id in course.idle:
-                run = _advanced(order, blocks[first:], attempt, block)
-                if workspace.is_idle and all(outcome.failure is None for outcome in run.outcomes.values()):
+                run = advanced(blocks[first:], block)
+                if workshop.is_idle(workspace) and all(outcome.failure is None for outcome in run.outcomes.values()):
                     snapshot.discard()
                     snapshot, first = Snapshot(workspace, workshop), number
             for lie in told:
-                changed = [lie.told if one is block else one for one in blocks[first:]]
-                yield _verdict(lie, _advanced(order, changed, attempt))
+                yield _verdict(lie, advanced([lie.told if one is block else one for one in blocks[first:]]))
     finally:
         snapshot.discard()
         workshop.close_page(workspace)
 
 
-def _advanced(
-    order: Order, blocks: Sequence[Block], make: Callable[[Iterable[Example]], Run], until: Block | None = None
-) -> Run:
-    """A run of some blocks, made and come to its end, or to one of them."""
-    document = PageDocument(" " * len(blocks), str(order.page))
+def _document(subject: Subject, blocks: Sequence[Block]) -> Document:
+    document = Document(" " * len(blocks), str(subject.path))
     for number, block in enumerate(blocks):
         document.add(Region(number, number + 1, parsed=block, evaluator=EVALUATORS[block.kind]))
-    run = make(document.blocks)
-    document.start(run)
-    try:
-        run.advance(until)
-    finally:
-        document.stop()
-    return run
+    return document
 
 
 def _verdict(lie: Lie, run: PageRun) -> Verdict:

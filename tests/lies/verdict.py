@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from enum import Enum
 
 from handbook.block import Block, Kind
+from handbook.exchange import exchanges_of
 from handbook.failure import BlockError
 from handbook.output import ELLIPSIS, Expected, compare
 from handbook.python import expected_of
-from lies.kinds import entries_of
 from lies.lie import Lie
 
 OUTPUT_KINDS = ("output word", "output line", "added line")
@@ -62,7 +62,7 @@ def expectations(block: Block) -> list[Expected]:
     """What is compared of a block's output, in the order in which that is done."""
     if block.kind in (Kind.CONSOLE, Kind.PYCON):
         try:
-            expected = [expected for _, _, expected in entries_of(block)]
+            expected = [exchange.expected for exchange in exchanges_of(block)]
         except BlockError:
             return []
         return expected if block.kind is Kind.CONSOLE else [expected_of(one) for one in expected]

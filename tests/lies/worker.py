@@ -10,13 +10,13 @@ from pathlib import Path
 
 from handbook.block import Kind
 from handbook.document import CONFIGURATION
-from handbook.page import read, text_of
 from handbook.postgres import serve_alone
+from handbook.reading import read, text_of
 from handbook.rendering import Renderer
-from handbook.workshop import DOCS, Order, Workshop
+from handbook.workshop import DOCS, Workshop
 from lies.kinds import is_told, lies_of
 from lies.linted import linted
-from lies.trial import judged, observe
+from lies.trial import Subject, judged, observe
 from lies.verdict import Verdict, compared, dots, is_about_output
 
 
@@ -83,13 +83,14 @@ class Worker:
         if page.problems:
             report.failure = f"line {page.problems[0].line}: {page.problems[0].message}"
             return
-        subject = Order(path, page.database), [block for block in page if block.kind is not Kind.SHOWN], self.workshop
-        course = observe(*subject)
+        blocks = [block for block in page if block.kind is not Kind.SHOWN]
+        subject = Subject(path, page.database, blocks, self.workshop)
+        course = observe(subject)
         report.failure = course.failure
         if report.failure is None:
             lies = lies_of(report.name, page)
             run = [lie for lie in lies if self.run_output or not is_about_output(lie)]
-            verdicts = linted(list(judged(run, *subject, course)))
+            verdicts = linted(list(judged(run, subject, course)))
             if not self.run_output:
                 verdicts += [compared(lie, course.printed[lie.block.id]) for lie in lies if is_about_output(lie)]
             report.verdicts = sorted(verdicts, key=lambda verdict: verdict.lie.line)

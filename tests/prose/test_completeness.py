@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from handbook.page import read, text_of
 from handbook.postgres import OWN_SERVER
+from handbook.reading import read, text_of
 from handbook.rendering import Renderer
 from handbook.session import pages_of
 from prose.code import commands, makes, options, targets

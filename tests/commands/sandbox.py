@@ -1,4 +1,4 @@
-"""The sandbox of a page: ``python -m handbook.sandbox PAGE [BLOCK]``.
+"""The sandbox of a page: ``python -m commands.sandbox PAGE [BLOCK]``.
 
 It is what the page is tested in, opened for a person: the scratch copy of the project and the page's database. What the
 page's sample data and hidden set-up do is done there already, or all that the blocks above one do.
@@ -19,7 +19,7 @@ from markdown.extensions.toc import slugify
 from sybil import Example
 
 from handbook.block import Block
-from handbook.document import CONFIGURATION, BlockParser, PageDocument
+from handbook.document import CONFIGURATION, PageDocument
 from handbook.failure import BlockError
 from handbook.output import bounded
 from handbook.postgres import DatabaseError, serve_alone
@@ -46,13 +46,6 @@ The sandbox of {page}: a copy of the project, and a database with {data}.
 
 class SandboxError(Exception):
     """There is no such sandbox; the text says which there are."""
-
-
-class _Sandbox(PageRun):
-    """A run that does not end the page with the last of its blocks: a person goes on."""
-
-    def _leave(self, block: Block) -> None:
-        pass
 
 
 def find_page(project: Path, name: str) -> Path:
@@ -84,7 +77,8 @@ def chosen(document: PageDocument, name: str | None) -> list[Example]:
     Raises:
         SandboxError: the page has no blocks that run, or none of this name.
     """
-    blocks = [example.parsed for example in document.blocks]
+    examples = list(document.examples())
+    blocks = [example.parsed for example in examples]
     page = Path(document.path).name
     if not blocks:
         raise SandboxError(f"{page} has no blocks to try.")
@@ -93,12 +87,12 @@ def chosen(document: PageDocument, name: str | None) -> list[Example]:
         shown = [block.line for block in blocks if not block.setup and block.line not in sample]
         return [
             example
-            for example in document.blocks
+            for example in examples
             if example.parsed.line in sample or (example.parsed.setup and example.parsed.line < min(shown, default=0))
         ]
     for number, block in enumerate(blocks):
         if name == block.id or slugify(name, "-") == block.fence.heading:
-            return document.blocks[:number]
+            return examples[:number]
     known = "\n".join(f"  {_described(block)}" for block in blocks if not block.setup)
     raise SandboxError(f"BLOCK is {name}, which is no block and no heading of {page}. Its blocks are:\n{known}")
 
@@ -116,14 +110,13 @@ def opened(project: Path, page: str, block: str | None = None) -> Iterator[PageR
         SandboxError: there is no such page or block, or one that runs first does not do what the page says.
     """
     path = find_page(project, page)
-    document = PageDocument.parse(str(path), BlockParser(Renderer(project / CONFIGURATION)))
+    document = PageDocument(path, Renderer(project / CONFIGURATION))
     if document.page.problems:
         problem = document.page.problems[0]
         raise SandboxError(f"{page}:{problem.line}: {problem.message}")
     with serve_alone() as postgres:
         workshop = Workshop(project, postgres)
-        run = _Sandbox(chosen(document, block), document.order, lambda: workshop)
-        document.start(run)
+        run = PageRun(document, document.page.database, lambda: workshop, chosen(document, block))
         try:
             run.advance()
             for outcome in run.outcomes.values():
@@ -139,7 +132,7 @@ def opened(project: Path, page: str, block: str | None = None) -> Iterator[PageR
 
 def environment(run: PageRun, page: str, terminal: Mapping[str, str]) -> dict[str, str]:
     """The environment of the sandbox's shell: that of the page's blocks, on a person's terminal."""
-    own = {name: value for name, value in run.workspace.environment().items() if name not in {"COLUMNS", "LINES"}}
+    own = {name: value for name, value in run.workspace.environment.items() if name not in {"COLUMNS", "LINES"}}
     settings = run.workspace.postgres.scratch / "psqlrc"
     settings.write_text(PSQL_SETTINGS)
     return {

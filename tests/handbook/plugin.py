@@ -129,7 +129,7 @@ class Reporter:
             )
             total = ", ".join(f"{counts[status.value]} {status.value}" for status in Status if counts[status.value])
             file, version = self.proof
-            name = file.relative_to(self.handbook.project)
+            name = os.path.relpath(file, self.handbook.project)
             if self.lenient:
                 places = ", ".join(sorted(self.lenient))
                 terminalreporter.write_line(f"handbook: {len(self.lenient)} go on after an error: {places}")

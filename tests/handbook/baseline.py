@@ -24,10 +24,8 @@ def is_later(name: str) -> bool:
 
 
 def is_landed(path: Path) -> bool:
-    """Whether a file of a checkout, or what it is compiled to, is no part of the baseline."""
-    if path.parent == DIRECTORY:
-        return is_later(path.name)
-    return path.is_relative_to(DIRECTORY)
+    """Whether a file of a checkout is a migration that has landed after the baseline."""
+    return path.parent == DIRECTORY and is_later(path.name)
 
 
 def copy_baseline(source: Path, target: Path) -> None:

@@ -44,7 +44,9 @@ class Checkout:
         self._files: dict[str, tuple[int, bytes]] = {}
         for name in COPIED:
             for file in _files_below(project / name):
-                self._read(file)
+                # What lies below the migrations is what they are compiled to, which a page would list.
+                if project / baseline.DIRECTORY not in file.parent.parents:
+                    self._read(file)
         if (project / VENV).exists():
             self._read_environment((project / VENV).resolve())
         parents = {parent for name in [*self._files, *self._links] for parent in Path(name).parents}

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from handbook.block import Block
@@ -65,10 +66,10 @@ def ruff(snippets: Sequence[Snippet]) -> Iterator[Report]:
             yield Report(snippet, entry["location"]["row"] - 1, RUFF, rule, entry["message"])
         _run(scratch, *program, "format", "--isolated", "--no-cache", "--line-length", LINE_LENGTH)
         for name, snippet in files.items():
-            before, after = snippet.text.split("\n"), Path(scratch, name).read_text(encoding="utf-8").split("\n")
+            before, after = snippet.text.splitlines(), Path(scratch, name).read_text(encoding="utf-8").splitlines()
             if before != after:
-                same = (one == other for one, other in zip(before, after, strict=False))
-                index = next((number for number, equal in enumerate(same) if not equal), 0)
+                pairs = enumerate(zip_longest(before, after))
+                index = next(number for number, (one, other) in pairs if one != other)
                 _, _, _, *lines = difflib.unified_diff(before, after, lineterm="")
                 message = "\n".join(["ruff would format this otherwise:", *lines])
                 yield Report(snippet, index, RUFF, FORMAT, message)

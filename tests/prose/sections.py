@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from markdown.extensions.toc import slugify
 
-from handbook.page import read, text_of
+from handbook.reading import read, text_of
 from handbook.rendering import Renderer
 from handbook.session import pages_of
 from prose.table import tables

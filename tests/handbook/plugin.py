@@ -129,11 +129,12 @@ class Reporter:
             )
             total = ", ".join(f"{counts[status.value]} {status.value}" for status in Status if counts[status.value])
             file, version = self.proof
+            on = f" on PostgreSQL {version}" if version else ""
             name = os.path.relpath(file, self.handbook.project)
             if self.lenient:
                 places = ", ".join(sorted(self.lenient))
                 terminalreporter.write_line(f"handbook: {len(self.lenient)} go on after an error: {places}")
-            terminalreporter.write_line(f"handbook: {total} on PostgreSQL {version}; proof in {name}")
+            terminalreporter.write_line(f"handbook: {total}{on}; proof in {name}")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

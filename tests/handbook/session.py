@@ -16,7 +16,7 @@ from handbook.document import CONFIGURATION, PageDocument
 from handbook.lint import Finding, findings_of
 from handbook.page import Page
 from handbook.postgres import OWN_SERVER, DatabaseError, Postgres, serve, serve_alone
-from handbook.proof import Record, stale_pages
+from handbook.proof import PROBLEM, Record, stale_pages
 from handbook.reading import read, text_of
 from handbook.rendering import Renderer
 from handbook.run import PageRun
@@ -131,15 +131,17 @@ class Handbook:
         run.close()
         return update(document, run, self.renderer, self.workshop) if self.updating else None
 
-    def write_proof(self) -> tuple[Path, str] | None:
-        """Write the proof of what this session ran, unless it ran no block.
+    def write_proof(self) -> tuple[Path, str | None] | None:
+        """Write the proof of what this session ran, unless it has asked for no page.
 
         Returns:
-            Its file, and the version of PostgreSQL.
+            Its file, and the version of PostgreSQL that blocks ran on, if any did.
         """
         if not self.record.pages or self.updating:
             return None
-        return self.record.write(self.server.version, self.pages, self._page), self.server.version
+        ran = any(entry["kind"] != PROBLEM for entry in self.record.blocks)
+        version = self.server.version if ran else None
+        return self.record.write(version, self.pages, self._page), version
 
     def _page(self, path: Path) -> Page:
         document = self.documents.get(path)

@@ -19,7 +19,7 @@ from handbook.postgres import OWN_SERVER, DatabaseError, Postgres, serve, serve_
 from handbook.proof import PROBLEM, Record, stale_pages
 from handbook.reading import read, text_of
 from handbook.rendering import Renderer
-from handbook.run import PageRun
+from handbook.run import PageRun, Status
 from handbook.update import update
 from handbook.workshop import DOCS, Workshop
 
@@ -139,7 +139,8 @@ class Handbook:
         """
         if not self.record.pages or self.updating:
             return None
-        ran = any(entry["kind"] != PROBLEM for entry in self.record.blocks)
+        has_run = {Status.PASSED.value, Status.FAILED.value}
+        ran = any(entry["kind"] != PROBLEM and entry["status"] in has_run for entry in self.record.blocks)
         version = self.server.version if ran else None
         return self.record.write(version, self.pages, self._page), version
 

@@ -197,6 +197,7 @@ def serve(installation: Path | None = None) -> Iterator[Postgres]:
                 reason = f"{type(error).__name__}: {error}"
                 message = f"{OWN_SERVER} names a server that does not let the tests in ({reason})"
                 raise DatabaseError(f"{message}; start it, or unset the variable") from None
+            chosen.close()
         environ.update(chosen.shared)
         try:
             yield chosen

@@ -339,3 +339,10 @@ def test_the_limits_are_those_that_the_handbook_names() -> None:
     assert min(pauses) >= 2.0
     assert max(pauses) <= 4.0
     assert max(pauses) - min(pauses) > 1
+
+
+def test_a_wait_is_told_only_when_it_is_long(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock.Queue().tell("what is soon over")
+    monkeypatch.setattr(lock, "REPORT_AFTER", 0)
+    lock.Queue().tell("what takes long")
+    assert caplog.messages == ["waiting for what takes long"]

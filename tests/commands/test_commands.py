@@ -348,6 +348,14 @@ def test_serve_answers_and_says_where(environment: dict[str, str], linked: Path)
     assert b"The page that is served" in page
 
 
+def test_the_browser_may_be_one_that_is_on_no_path(environment: dict[str, str], tools: Path, tmp_path: Path) -> None:
+    browser = tmp_path / "a browser"
+    browser.write_text("#!/bin/sh\n")
+    browser.chmod(0o755)
+    told = make(ROOT, {**environment, "PATH": str(tools), "CHROMIUM": str(browser)}, "browser")
+    assert told.returncode == 0, told.stdout
+
+
 def test_without_a_browser_the_site_is_not_tested(environment: dict[str, str]) -> None:
     """It says how to install one, at once, and does not pass."""
     told = make(ROOT, {**environment, "CHROMIUM": "no-such-browser"}, "browser")

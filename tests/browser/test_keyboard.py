@@ -79,6 +79,7 @@ def test_the_search_is_opened_read_and_left(page: Page, address: str) -> None:
     assert "deadlock detected" in page.evaluate(FOCUSED)
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_contain_text("deadlock detected")
+    page.wait_for_load_state("networkidle")  # its script hears the key from then on
     page.keyboard.press("/")
     assert page.evaluate(FOCUSED) == "Search"
     page.keyboard.press("Escape")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import statistics
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 # Machines and moments differ by less than this.
@@ -39,6 +40,16 @@ class Figure:
         goal = "" if self.goal is None else f", goal {self.goal:g}"
         details = f" ({self.details})" if self.details else ""
         return f"{self.name}: {self.value:.3g} {self.unit}{details}; {kept} {self.bound:g}{goal}"
+
+
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """How many times longer ours took than theirs, which were taken in turn with them.
+
+    A shared machine is now and then slower for some seconds. Two runs next to each other are mostly both in such a
+    moment or both outside of it, and where one alone is, it is as often the one as the other: the median of the rounds'
+    ratios knows nothing of it, whereas a least time or a median of each kind depends on who was lucky.
+    """
+    return statistics.median(one / other for one, other in zip(ours, theirs, strict=True))
 
 
 def report(figures: Iterable[Figure]) -> int:

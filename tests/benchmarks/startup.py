@@ -6,9 +6,8 @@ statements in itself. A start with nothing pending, and the commands ``migrate``
 with a process that connects and asks for the versions.
 
 Each is done on the server that development uses, which has what is committed on the disk, and on the throw-away
-server of the tests. The processes take turns, so that whatever else the machine does burdens all alike. Compared are
-the medians of the time on the wall, and the least of the processor's times of the process itself, which the server has
-no part in.
+server of the tests. The processes take turns, and those of one round are compared with each other: the time on the
+wall, and the processor's time of the process itself, which the server has no part in.
 """
 
 from __future__ import annotations
@@ -30,15 +29,13 @@ BACKEND = ROOT / "backend"
 sys.path[:0] = [str(BACKEND)]
 
 import asyncpg  # noqa: E402 - below the path that the next ones are found on
-from figure import Figure, report  # noqa: E402
+from figure import Figure, ratio, report  # noqa: E402
 
 from src.db.server import Server, development, throwaway  # noqa: E402
 
 MIGRATIONS = 1000
 APPLY_ROUNDS = 7
 START_ROUNDS = 15
-# What stands for the times of a kind of process.
-TYPICAL: dict[str, Callable[[list[float]], float]] = {"wall": statistics.median, "processor": min}
 
 RUNNER = """
 import asyncio, sys
@@ -116,10 +113,10 @@ class Times:
 
     def against(self, name: str, other: Times, *bounds: tuple[float, float | None]) -> Iterator[Figure]:
         """The ratios: of the wall's times, and where there is a second bound, of the processor's."""
-        # A disk has lucky moments; the processor only loses time to what else the machine does.
-        for (bound, goal), (kind, typical) in zip(bounds, TYPICAL.items(), strict=False):
-            ours, theirs = (typical(getattr(times, kind)) for times in (self, other))
-            yield Figure(f"{name}, {kind}", ours / theirs, bound, f"{ours:.3f} s, {theirs:.3f} s", goal)
+        for (bound, goal), kind in zip(bounds, ("wall", "processor"), strict=False):
+            ours, theirs = getattr(self, kind), getattr(other, kind)
+            details = f"{statistics.median(ours):.3f} s, {statistics.median(theirs):.3f} s"
+            yield Figure(f"{name}, {kind}", ratio(ours, theirs), bound, details, goal)
 
 
 def write_migrations(directory: Path) -> None:

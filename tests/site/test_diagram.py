@@ -99,11 +99,11 @@ def test_a_column_that_the_database_has_is_in_the_picture(postgres: Postgres, mi
 
 
 def test_a_table_stands_to_the_right_of_those_that_it_refers_to() -> None:
-    names = ("table", "column", "type", "required", "key", "refers_to", "referred", "on_delete")
+    names = ("table", "column", "type", "required", "key", "refers_to", "on_delete")
     columns = (
-        ("a", "b_id", "text", "f", "", "b", "id", "c"),
-        ("b", "id", "text", "t", "primary", "", "", ""),
-        ("b", "up", "text", "f", "", "b", "id", "a"),
+        ("a", "b_id", "text", "f", "", "b(id)", "c"),
+        ("b", "id", "text", "t", "primary", "", ""),
+        ("b", "up", "text", "f", "", "b(id)", "a"),
     )
     rows = [dict(zip(names, column, strict=True)) for column in columns]
     texts = {element.text: float(element.get("x", 0)) for element in element_of(entities.draw(rows)).iter(f"{SVG}text")}

@@ -43,7 +43,7 @@ $ make rehearse
 
 ```sql
 SELECT 't' AS "table", 'id' AS "column", 'int' AS "type", 'primary' AS key, true AS required,
-    '' AS refers_to, '' AS referred, '' AS on_delete
+    '' AS refers_to, '' AS on_delete
 ```
 
 <!-- diagram: tables garden.4 -->

@@ -69,7 +69,8 @@ def tables_of(rows: Sequence[Row]) -> dict[str, Table]:
     """The tables that a catalog lists, a row for each column."""
     tables: dict[str, Table] = {}
     for row in rows:
-        refers_to = (row["refers_to"], row["referred"]) if row["refers_to"] else None
+        parent, _, target = row["refers_to"].removesuffix(")").partition("(")
+        refers_to = (parent, target) if parent else None
         column = Column(row["column"], row["type"], row["key"], row["required"] == "t", refers_to, row["on_delete"])
         tables.setdefault(row["table"], Table(row["table"])).columns.append(column)
     return tables

@@ -15,7 +15,8 @@ from website.marks.mark import mark
 
 END = "<!--cell-->"
 OUTPUT = '<div class="cell cell--output">'
-# What a terminal shows goes on in the next line if it is too long. A table would fall apart, so it is scrolled.
+# What a terminal shows goes on in the next line if it is too long. On a narrow screen a table would fall apart: it is
+# scrolled there.
 WRAPPED = {"console", "pycon", "text"}
 TABLE = "-+-"
 JOINT = re.compile(rf"</div>{END}\s*{OUTPUT}")
@@ -41,8 +42,8 @@ def format_block(
     code: str = fences.highlight(src=source, language=language, options=options, md=md, **keywords)
     if language == "console" and report.COMMAND in source:
         code = report.color(code)
-    if language in WRAPPED and TABLE not in source:
-        code = code.replace('class="', 'class="wrapped ', 1)
+    if language in WRAPPED:
+        code = code.replace('class="', 'class="wrapped table ' if TABLE in source else 'class="wrapped ', 1)
     blocks = blocks_of(md)
     entry = blocks.take(language, source)
     below = mark(entry, stale=bool(blocks.staleness))

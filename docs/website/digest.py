@@ -8,9 +8,27 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any, TypeGuard
 
 CODE = ("Makefile", "backend/src", "requirements/dev.txt", "tests/handbook")
 """What a page's blocks run against, and what runs them: files and directories, seen from the checkout."""
+
+
+def is_proof(content: object) -> TypeGuard[dict[str, Any]]:
+    """Return whether a file holds a proof as it is written today; one of an older format proves nothing.
+
+    Arguments:
+        content: what the file holds.
+    """
+    if not isinstance(content, dict):
+        return False
+    pages, digests = content.get("pages", {}), content.get("digests", {})
+    return (
+        isinstance(pages, dict)
+        and isinstance(digests, dict)
+        and all(isinstance(digest, dict) for digest in digests.values())
+        and all("status" in entry for entries in pages.values() for entry in entries)
+    )
 
 
 def block_key(language: str, text: str) -> str:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from website.digest import code_digest, page_digest
+from website.digest import code_digest, is_proof, page_digest
 from website.versions import add_versions
 
 Entry: TypeAlias = Mapping[str, Any]
@@ -80,11 +80,12 @@ def _read(project: Path, files: tuple[tuple[Path, int], ...]) -> Proof:
 
 
 def _load(path: Path) -> dict[str, Any]:
+    """Return what a file proves, which is nothing if it is of an older format."""
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ProofError(f"{path}: not a proof ({error}); delete it and {REMEDY}") from None
-    return content
+    return content if is_proof(content) else {}
 
 
 def visible(entries: Iterable[Entry]) -> list[Entry]:

@@ -15,7 +15,7 @@ from handbook.output import bounded
 from handbook.page import Page, Problem
 from handbook.rendering import Fence
 from handbook.run import Outcome, Status
-from website.digest import block_key, code_digest, page_digest
+from website.digest import block_key, code_digest, is_proof, page_digest
 
 PROOF = Path("build") / "proof.json"
 SHOWN = "shown"
@@ -88,12 +88,12 @@ class Record:
 
 
 def read_proof(path: Path) -> dict[str, Any]:
-    """What a proof file holds; empty where there is none, or none that can be read."""
+    """What a proof file holds; empty where there is none, or none that can be read today."""
     try:
         proof = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return proof if isinstance(proof, dict) else {}
+    return proof if is_proof(proof) else {}
 
 
 def stale_pages(project: Path, pages: Mapping[str, Path]) -> list[Path]:

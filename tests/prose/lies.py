@@ -26,6 +26,10 @@ PAIRS = (
 )
 OTHER = {one: other for pair in PAIRS for one, other in (pair, pair[::-1])}
 WORD = re.compile(rf"(?i)(?<![\w`-])(?:{'|'.join(OTHER)})(?![\w`-])")
+CHECKS = (
+    *(figures.check, figures.check_releases, references.check),
+    *(statements.check_locks, statements.check),
+)
 STEP = re.compile(r"(?m)^(\w+ ->.*)\n(\w+ ->.*)$")
 
 
@@ -108,11 +112,11 @@ def more(text: str) -> str:
 def noticed(page: Sequence[Section], section: Section, lie: Lie) -> Finding | None:
     """What a check finds of a page with a lie in it."""
     altered = section.altered(lie.start, lie.end, lie.text)
-    for check in (figures.check, figures.check_releases, references.check, statements.check_locks):
+    for check in CHECKS:
         if found := next(check(altered), None):
             return found
     whole = [altered if one is section else one for one in page]
-    return next((found for check in (tables.check, pictures.check, statements.check) for found in check(whole)), None)
+    return next((found for check in (tables.check, pictures.check) for found in check(whole)), None)
 
 
 def main() -> None:

@@ -20,6 +20,8 @@ IN_WORDS = {
     "give the lock back": "SELECT pg_advisory_unlock",
 }
 STATEMENT = re.compile(rf": ((?:[A-Z]{{4,}}|{'|'.join(map(re.escape, IN_WORDS))}).*)")
+# What a session that bears one of these names takes: plain reads, and an ALTER TABLE.
+TAKES = dict.fromkeys(("report", "reader", "page view"), "ACCESS SHARE") | {"migration": "ACCESS EXCLUSIVE"}
 MATRIX = "test_modes_that_exclude_each_other"
 
 
@@ -77,6 +79,8 @@ def _out_of_line(lines: Sequence[str]) -> tuple[str, str] | None:
             span.text not in (f"has {mode}", f"waits for {mode}", "has it") for span in spans
         ):
             return line, f"{name}: write 'has MODE' or 'waits for MODE', and then 'has it'"
+        if mode != TAKES.get(name, mode):
+            return line, f"a {name} takes {TAKES[name]}"
         start = max([spans[0].start, *(end for held, end in before if mode in conflicts()[held])])
         waited = spans[0].end if spans[0].text.startswith("waits") else spans[0].start
         if waited != start:

@@ -61,7 +61,7 @@ class Section:
     @cached_property
     def prose(self) -> str:
         """The source with blanks for its comments."""
-        return COMMENT.sub(_blank, self.source)
+        return COMMENT.sub(blank, self.source)
 
     @cached_property
     def scope(self) -> str:
@@ -128,7 +128,8 @@ class Section:
             yield from wanted if link["anchor"] else (one.shown for one in found[:parts])
 
 
-def _blank(found: re.Match[str]) -> str:
+def blank(found: re.Match[str]) -> str:
+    """Blanks for a part of a text, each line where it was."""
     return re.sub(r"\S", " ", found[0])
 
 
@@ -138,7 +139,7 @@ def plain(text: str) -> str:
 
 def sections(page: str, text: str, renderer: Renderer) -> list[Section]:
     """The sections of a page, in their order; the first is what stands above any heading."""
-    lines = FENCE.sub(_blank, FRONT_MATTER.sub(_blank, text)).split("\n")
+    lines = FENCE.sub(blank, FRONT_MATTER.sub(blank, text)).split("\n")
     found = [Section(page, 1, 0, "", "", "")]
     seen: Counter[str] = Counter()
     own: list[list[str]] = [[]]

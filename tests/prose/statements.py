@@ -1,19 +1,42 @@
-"""What must not be said otherwise: sentences below the tests that show them, and who waits for a lock of each mode."""
+"""What must not be said otherwise: phrases below the tests that show them, and who waits for a lock of each mode."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from difflib import SequenceMatcher
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
-from prose.literals import LEFT_OPEN, is_of_the_project
-from prose.sections import LINK, ROOT, Finding, Section, plain
+from prose.sections import Finding, Section, blank
 from src.db.rehearsal.lock import MODES
 
 STATEMENTS = Path(__file__).with_name("statements.md")
 BLOCKS = "The blocks of the handbook"
+# Words that turn a sentence round where one stands for another.
+VOCABULARY = (
+    *("before after", "never always", "first last", "once twice", "old new", "older newer", "oldest newest"),
+    *("reads writes", "read write", "readers writers everybody nobody", "reader writer", "nothing everything"),
+    *("kept undone lost committed", "keeps undoes loses", "holds releases", "waits continues", "wait continue"),
+    *("least most", "more fewer", "stronger weaker", "strongest weakest", "strong weak", "earlier later"),
+    *(
+        "next previous",
+        "with without",
+        "inside outside",
+        "all none",
+        "each no",
+        "every no",
+        "from until",
+        "starts stops",
+        "start stop",
+    ),
+)
+OTHERS = {word: {*group.split()} - {word} for group in VOCABULARY for word in group.split()}
+VERBS = "is|are|was|were|can|could|must|will|has|have|had|should"
+SPOKEN = re.compile(
+    rf"(?i)\b(?:do|does)(?:n't|\s+not)\s+(?P<base>\w+)|\b(?P<verb>{VERBS})(?:n't|'t|\s*not)\b|\w[\w'-]*"
+)
+# Where a link leads to is not read.
+ADDRESS = re.compile(r"\]\([^)]*\)")
 # The line of a guide that says what a migration locks, and what the rehearsal on its page reports.
 ANY = "|".join(sorted(MODES, key=len, reverse=True))
 LOCK = re.compile(r"\s*\*\*Lock:\*\* (?P<what>(?P<first>.*?)(?:\. |;|$).*)")
@@ -28,45 +51,60 @@ END = re.compile(r"[.:] ")
 
 
 @cache
-def statements() -> list[tuple[str, str, str]]:
-    """What is said: the page, the statement, and the test that shows it."""
-    found, test = [], ""
-    for line in STATEMENTS.read_text(encoding="utf-8").splitlines():
-        if line.startswith("## "):
-            test = line.removeprefix("## ")
-        elif said := re.fullmatch(r"- ([\w/, -]+): (.*)", line):
-            for name in said[1].split(", "):
-                page = f"{name}.md" if (ROOT / f"{name}.md").exists() else f"docs/{name}.md"
-                found.append((page, said[2], test))
+def statements() -> Mapping[str, str]:
+    """What is said, and the test that shows it."""
+    _, *parts = re.split(r"(?m)^## (.*)$", STATEMENTS.read_text(encoding="utf-8"))
+    return {
+        " ".join(said.split()): test
+        for test, phrases in zip(parts[::2], parts[1::2], strict=True)
+        for said in phrases.split(";")
+    }
+
+
+def words(text: str) -> Iterator[tuple[str, int]]:
+    """The words of a text as they are read, each with its place; one that is negated is "not" and the word."""
+    for found in SPOKEN.finditer(ADDRESS.sub(blank, text)):
+        negated = found["base"] or found["verb"]
+        yield (f"not {negated}" if negated else found[0]).lower(), found.start()
+
+
+def others(word: str) -> set[str]:
+    """The words that say the contrary of a word in its place."""
+    if word.startswith("not "):
+        base = word.removeprefix("not ")
+        return {base, f"{base}s", f"{base}es"}
+    if re.fullmatch(VERBS, word):
+        return OTHERS.get(word, set()) | {f"not {word}"}
+    bases = [word[:-1], word[:-2], re.sub("ies$", "y", word)] if word.endswith("s") else []
+    return OTHERS.get(word, set()) | {f"not {base}" for base in bases}
+
+
+@cache
+def contraries() -> Mapping[str, list[tuple[str, int, str]]]:
+    """By a word: what no page may say with it, where it stands there, and the statement that it turns round."""
+    found: dict[str, list[tuple[str, int, str]]] = {}
+    for said in statements():
+        spoken = [word for word, _ in words(said)]
+        for place, word in enumerate(spoken):
+            for other in others(word):
+                before = " ".join(["", *spoken[:place], ""])
+                turned = (" ".join([before + other, *spoken[place + 1 :], ""]), before.count(" ") - 1, said)
+                found.setdefault(other, []).append(turned)
     return found
 
 
-def spoken(text: str) -> str:
-    """A text as it is read: links are their texts, and nothing is emphasized."""
-    return plain(LINK.sub(r"\g<text>", text).replace("*", ""))
-
-
-def pattern(said: str) -> re.Pattern[str]:
-    """A pattern for a statement, in which "…" stands for any words of a sentence."""
-    parts = (r"\s+".join(map(re.escape, part.split())) for part in LEFT_OPEN.split(said))
-    return re.compile(rf"(?<!\w){'[^.]*?'.join(parts)}(?!\w)")
-
-
-def check(page: Sequence[Section]) -> Iterator[Finding]:
-    """A page says what it has to say; where it does not, the finding is at what is most like it."""
-    mine = [(said, test) for name, said, test in statements() if name == page[0].page]
-    text = spoken(" ".join(section.source for section in page)) if mine else ""
-    for said, test in mine:
-        if test != BLOCKS and not is_of_the_project(test):
-            yield Finding(page[0].page, 1, f"{STATEMENTS.name}: there is no test {test}")
-        elif not pattern(said).search(text):
-            sentences = [(line, spoken(one)) for section in page for line, one in section.sentences()]
-            like = {one: SequenceMatcher(None, said, one).ratio() for _, one in sentences}
-            line, nearest = max(sentences, key=lambda entry: like[entry[1]])
-            problem = (
-                f"says {nearest!r}, and not {said!r}, as {test} has it; if it still does, change {STATEMENTS.name}"
-            )
-            yield Finding(page[0].page, line, problem)
+def check(section: Section) -> Iterator[Finding]:
+    """No sentence says the contrary of a statement."""
+    spoken = [*words(section.prose)]
+    text = f" {' '.join(word for word, _ in spoken)} "
+    # A negated word is two words of the text.
+    places = [place for word, place in spoken for _ in word.split()]
+    for word in {word for word, _ in spoken} & contraries().keys():
+        for contrary, turned, said in contraries()[word]:
+            if contrary in text:
+                place = places[text[: text.index(contrary)].count(" ") + turned]
+                problem = f"says {contrary.strip()!r}; {statements()[said]} shows {said!r}, as {STATEMENTS.name} has it"
+                yield Finding(section.page, section.line_of(place), problem)
 
 
 def check_locks(section: Section) -> Iterator[Finding]:

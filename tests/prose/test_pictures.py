@@ -68,6 +68,7 @@ def test_a_diagram_shows_what_is_so(page: str) -> None:
         ("has ACCESS SHARE 0-5", "has ROW SHARE 0-4", 17),
         ("waits for ACCESS EXCLUSIVE 1-5, has it 5-6", "waits for ROW EXCLUSIVE 1-5, has it 5-6", 17),
         ("has it 6-7", "reads 6-7", 18),
+        ("has ACCESS SHARE 0-5", "has ROW SHARE 0-5", 16),
     ],
 )
 def test_a_diagram_that_shows_otherwise_is_found(said: str, slip: str, line: int, renderer: Renderer) -> None:

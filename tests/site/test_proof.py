@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from handbook.proof import stale_pages
 from harness.project import PATIENCE, Project, visit
 from website.digest import block_key
 from website.marks.block import Blocks
 from website.marks.mark import mark
 from website.pages import Page
-from website.proof import Proof
+from website.proof import Proof, read
 
 pytestmark = pytest.mark.slow
 
@@ -192,6 +193,21 @@ def test_a_damaged_proof_is_an_error_with_a_remedy(project: Project) -> None:
     assert built.returncode != 0
     assert "not a proof" in built.stdout
     assert "delete it and run make docs-test" in built.stdout
+
+
+@pytest.mark.parametrize("old", [{"digests": {"garden.md": "1f"}}, {"digests": ["1f"]}, {"pages": {"a.md": [{}]}}, []])
+def test_a_proof_of_an_older_format_is_none(old: object, tmp_path: Path) -> None:
+    """Neither the site nor the harness fails over it: the pages are to run again."""
+    file = tmp_path / "build" / "proof.json"
+    file.parent.mkdir()
+    file.write_text(
+        json.dumps({"pages": {"garden.md": [{"status": "passed"}]}, **old} if isinstance(old, dict) else old)
+    )
+    page = tmp_path / "garden.md"
+    page.write_text(GARDEN)
+    assert read(tmp_path).staleness("garden.md", page) == ""
+    assert read(tmp_path).entries("garden.md") == []
+    assert stale_pages(tmp_path, {"garden.md": page}) == [page]
 
 
 def test_the_same_proof_gives_the_same_bytes(project: Project) -> None:

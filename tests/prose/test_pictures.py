@@ -65,7 +65,7 @@ def test_a_diagram_shows_what_is_so(page: str) -> None:
         ("sequence statements", "sequence nothing", 4),
         ("waits for ACCESS SHARE 2-6, has it 6-7", "has ACCESS SHARE 2-6", 18),
         ("waits for ACCESS SHARE 2-6, has it 6-7", "waits for ACCESS SHARE 2-5, has it 5-7", 18),
-        ("has ACCESS SHARE 0-5", "has ROW SHARE 0-4", 17),
+        ("has ACCESS SHARE 0-5", "has ACCESS SHARE 0-4", 17),
         ("waits for ACCESS EXCLUSIVE 1-5, has it 5-6", "waits for ROW EXCLUSIVE 1-5, has it 5-6", 17),
         ("has it 6-7", "reads 6-7", 18),
         ("has ACCESS SHARE 0-5", "has ROW SHARE 0-5", 16),

@@ -49,6 +49,11 @@ def test_uses_the_development_server(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "data" / "postgres").is_dir()
 
 
+def test_names_files_from_the_top_of_the_checkout_as_the_shell_does(run: Run, database_url: str) -> None:
+    result = run("-XAtc", r"\! pwd -P", DATABASE_URL=database_url)
+    assert result.stdout == f"{BACKEND.parent.resolve()}\n"
+
+
 def test_gives_the_exit_status_of_psql(run: Run, database_url: str) -> None:
     assert run("-Xc", "SELECT nothing", DATABASE_URL=database_url).returncode == 1
     assert run("-c", "SELECT 1", DATABASE_URL="postgresql://u@/d?host=/nowhere").returncode == 2

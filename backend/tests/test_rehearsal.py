@@ -297,6 +297,11 @@ def test_how_the_schema_differs(garden: Rehearse, write: Write, sql: str, expect
     assert found == expected
 
 
+def test_what_a_table_did_not_have_was_none(garden: Rehearse, write: Write) -> None:
+    write("002_it.py", "ALTER TABLE plants ENABLE ROW LEVEL SECURITY")
+    assert "  schema    ~ table plants  row level security  (was: none)\n" in garden()
+
+
 def test_a_trigger_and_its_change(garden: Rehearse, write: Write) -> None:
     garden.sql("CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'")
     write("002_add.py", "CREATE TRIGGER t BEFORE INSERT ON plants FOR EACH ROW EXECUTE FUNCTION f()")

@@ -84,7 +84,7 @@ def _changes(changes: Sequence[Change]) -> list[str]:
     for change in changes:
         text = f"{change.sign} {change.kind} {change.name}  {change.definition}".rstrip()
         if change.sign == CHANGED:
-            text += f"  (was: {change.before})"
+            text += f"  (was: {change.before or 'none'})"
         lines += _wrapped(text, indent="    ")
     return lines
 

@@ -12,18 +12,18 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-from handbook.block import Block
+from handbook.block import Block, Kind
 
 RUFF, FORMAT, SQUAWK = "ruff", "format", "squawk"
 OLDEST_POSTGRESQL = "14.0"
-# As wide as the column of the page.
-LINE_LENGTH = "72"
+# How wide a page's column is, and the project's code: a file that a reader copies from a page has to pass there too.
+COLUMN, PROJECT = "72", "120"
 # The runner sets lock_timeout itself, for every migration; a statement may take its time.
 NOT_NEEDED = ("require-lock-timeout", "require-statement-timeout")
 # A page may assert.
 ARGUMENTS = (
     *("--select", "A,B,C4,E,F,I,PIE,RUF,S,SIM,UP,W", "--ignore", "S101"),
-    *("--line-length", "120", "--target-version", "py311"),
+    *("--line-length", PROJECT, "--target-version", "py311"),
     *("--config", "lint.isort.known-first-party = ['src']"),
 )
 
@@ -64,15 +64,20 @@ def ruff(snippets: Sequence[Snippet]) -> Iterator[Report]:
             snippet = files[Path(entry["filename"]).name]
             rule = entry["code"] or "invalid-syntax"
             yield Report(snippet, entry["location"]["row"] - 1, RUFF, rule, entry["message"])
-        _run(scratch, *program, "format", "--isolated", "--no-cache", "--line-length", LINE_LENGTH)
-        for name, snippet in files.items():
-            before, after = snippet.text.splitlines(), Path(scratch, name).read_text(encoding="utf-8").splitlines()
-            if before != after:
-                pairs = enumerate(zip_longest(before, after))
-                index = next(number for number, (one, other) in pairs if one != other)
-                _, _, _, *lines = difflib.unified_diff(before, after, lineterm="")
-                message = "\n".join(["ruff would format this otherwise:", *lines])
-                yield Report(snippet, index, RUFF, FORMAT, message)
+        unformatted: set[str] = set()
+        for columns in (COLUMN, PROJECT):
+            _run(scratch, *program, "format", "--isolated", "--no-cache", "--line-length", columns)
+            for name, snippet in files.items():
+                if name in unformatted or (columns == PROJECT and snippet.block.kind is not Kind.FILE):
+                    continue
+                before, after = snippet.text.splitlines(), Path(scratch, name).read_text(encoding="utf-8").splitlines()
+                if before != after:
+                    unformatted.add(name)
+                    pairs = enumerate(zip_longest(before, after))
+                    index = next(number for number, (one, other) in pairs if one != other)
+                    _, _, _, *lines = difflib.unified_diff(before, after, lineterm="")
+                    message = "\n".join(["ruff would format this otherwise:", *lines])
+                    yield Report(snippet, index, RUFF, FORMAT, message)
 
 
 def squawk(snippets: Sequence[Snippet]) -> Iterator[Report]:

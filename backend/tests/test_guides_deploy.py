@@ -131,6 +131,24 @@ async def test_a_server_that_cannot_be_written_to_is_passed_over(deployer: Deplo
         await run_migrations(f"{deployer.url}{separator}target_session_attrs=read-write", directory=tmp_path)
 
 
+async def test_row_level_security_hides_rows_until_it_is_disabled(migrated_url: str) -> None:
+    conn = await asyncpg.connect(migrated_url)
+    transaction = conn.transaction()
+    await transaction.start()
+    await conn.execute("""
+        INSERT INTO alerts (metric, value, threshold, direction) VALUES ('humidity', 81, 80, 'above');
+        CREATE ROLE plantops_reader;
+        GRANT SELECT ON alerts TO plantops_reader;
+        ALTER TABLE alerts ENABLE ROW LEVEL SECURITY;
+        SET LOCAL ROLE plantops_reader;
+    """)
+    assert await conn.fetch("SELECT id FROM alerts") == []
+    await conn.execute("RESET ROLE; ALTER TABLE alerts DISABLE ROW LEVEL SECURITY; SET LOCAL ROLE plantops_reader")
+    assert len(await conn.fetch("SELECT id FROM alerts")) == 1
+    await transaction.rollback()
+    await conn.close()
+
+
 async def test_an_extension_that_takes_a_superuser(
     deployer: Deployer, tmp_path: Path, write: Callable[[str, str], Path]
 ) -> None:

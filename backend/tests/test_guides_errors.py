@@ -108,6 +108,11 @@ ERRORS = [
         "42P13",
         "cannot change return type of existing function",
     ),
+    (
+        "CREATE EXTENSION pg_trgm; CREATE INDEX ON plants USING gin (name gin_trgm_ops); DROP EXTENSION pg_trgm",
+        "2BP01",
+        "cannot drop extension pg_trgm because other objects depend on it",
+    ),
 ]
 
 

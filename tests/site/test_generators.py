@@ -69,6 +69,8 @@ neighbor: waits for it 1-3, has it 3-4
 ::: src.db.migration_runner.run_migrations
 """
 BROKEN = "\n```python\nraise ValueError\n```\n"
+# What the head of a page says of the page, rather than of its generator.
+LINKS = re.compile(r'<link rel="(?:canonical|icon|alternate )"[^>]*>')
 ARTICLE = re.compile(r"<article.*?</article>", re.DOTALL)
 # What Zensical's templates add, and an attribute for MkDocs' search that it takes away.
 ONLY_ONE = re.compile(r'<a id="__skip" tabindex="-1"></a>| data-search-exclude(?:="")?|(?<=>)\s+|\s+(?=<)')
@@ -96,14 +98,15 @@ def build(project: Project, generator: str) -> subprocess.CompletedProcess[str]:
 
 
 def contents(project: Project) -> Mapping[str, str]:
-    """What is read of the built site: of each page its article, and the files for programs whole."""
+    """What is read of the built site: of a page its article and the links in its head; a file for programs whole."""
     site = project.directory / "build" / "site"
     found = {}
     for path in sorted(site.rglob("*")):
         if path.suffix in {".html", ".md", ".json", ".txt", ".xml"} and "search" not in path.as_posix():
             text = path.read_text(encoding="utf-8")
             article = ARTICLE.search(text)
-            found[path.relative_to(site).as_posix()] = ONLY_ONE.sub("", article[0]) if article else text
+            read = "".join([*LINKS.findall(text), ONLY_ONE.sub("", article[0])]) if article else text
+            found[path.relative_to(site).as_posix()] = read
     return found
 
 

@@ -59,7 +59,7 @@ def codes() -> list[list[str]]:
 def states() -> list[list[str]]:
     found = [WITHOUT_A_PAGE]
     for page, state, rest in facts():
-        kind, condition = postgresql_errors()[state]
+        kind, condition = postgresql_errors().get(state, ("?", "?"))
         runner = ", ".join(link[0] for link in LINK.finditer(rest) if link["text"].startswith("PM"))
         found.append([f"`{state}`", f"`{condition}`", f"`{kind}`", runner or "…", f"[…](../troubleshooting/{page}…)"])
     return found

@@ -73,8 +73,10 @@ def is_of_the_project(literal: str) -> bool:
     if found := re.fullmatch(r"((?:backend/)?tests/[\w/]+\.py)::(\w+)(?:\[(\w+)\])?", literal):
         text = (ROOT / found[1]).read_text(encoding="utf-8") if (ROOT / found[1]).exists() else ""
         return f"def {found[2]}(" in text and (found[3] or "") in text
-    if found := re.fullmatch(r"make ([a-z-]+)(?: [A-Z]+=.*)?", literal):
-        return found[1] in TARGETS
+    if found := re.fullmatch(r"make ([a-z-]+)(?: ARGS=\"?(.*?)\"?| [A-Z]+=.*)?", literal):
+        given = found[2]
+        known = not given or is_of_the_project(f"ARGS={given}") or is_shown(given, f"{everything()} {code()[0]}")
+        return found[1] in TARGETS and known
     if found := re.fullmatch(r"ARGS=(--[a-z-]+)", literal):
         programs = (ROOT / "tests").glob("*/__main__.py")
         return any(f'"{found[1]}"' in program.read_text(encoding="utf-8") for program in programs)

@@ -20,8 +20,12 @@ IN_WORDS = {
     "give the lock back": "SELECT pg_advisory_unlock",
 }
 STATEMENT = re.compile(rf": ((?:[A-Z]{{4,}}|{'|'.join(map(re.escape, IN_WORDS))}).*)")
-# What a session that bears one of these names takes: plain reads, and an ALTER TABLE.
-TAKES = dict.fromkeys(("report", "reader", "page view"), "ACCESS SHARE") | {"migration": "ACCESS EXCLUSIVE"}
+# What a session that bears one of these names takes: a plain read, a write, an ALTER TABLE.
+TAKES = {
+    **dict.fromkeys(("report", "reader", "page view"), "ACCESS SHARE"),
+    "writer": "ROW EXCLUSIVE",
+    "migration": "ACCESS EXCLUSIVE",
+}
 MATRIX = "test_modes_that_exclude_each_other"
 
 

@@ -29,7 +29,8 @@ def titles() -> Mapping[str, str]:
     """The pages by their titles, and by the names that the navigation has for them."""
     found = {section.title: page for page, sections in handbook().items() for section in sections if section.level == 1}
     named = re.findall(r"(?m)^ +- ([^:\n]+): ([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
-    return found | {name: f"docs/{page}" for name, page in named}
+    found |= {name: f"docs/{page}" for name, page in named}
+    return found | {name[0].lower() + name[1:]: page for name, page in found.items()}
 
 
 def check(section: Section) -> Iterator[Finding]:

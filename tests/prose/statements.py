@@ -16,21 +16,23 @@ BLOCKS = "The blocks of the handbook"
 VOCABULARY = (
     *("before after", "never always", "first last", "once twice", "old new", "older newer", "oldest newest"),
     *("reads writes", "read write", "readers writers everybody nobody", "reader writer", "nothing everything"),
-    *("kept undone lost committed", "keeps undoes loses", "holds releases", "waits continues", "wait continue"),
-    *("least most", "more fewer", "stronger weaker", "strongest weakest", "strong weak", "earlier later"),
     *(
-        "next previous",
-        "with without",
-        "inside outside",
-        "all none",
-        "each no",
-        "every no",
-        "from until",
+        "kept undone lost committed gone",
+        "keeps undoes loses rolls commits",
+        "keep stop",
+        "holds releases",
         "starts stops",
-        "start stop",
     ),
+    *("waits continues", "wait continue", "least most", "more fewer", "stronger weaker", "strongest weakest"),
+    *("transaction statement session", "second minute hour", "seconds minutes hours", "autumn spring", "start stop"),
+    *("applied pending", "ready health", "200 503 500", "succeeds fails", "earlier later", "next previous"),
+    *("with without", "inside outside", "all none", "each no", "every no", "from until", "above below"),
+    *("valid invalid", "longer shorter", "strong weak", "up down", "both neither", "refuses allows"),
 )
-OTHERS = {word: {*group.split()} - {word} for group in VOCABULARY for word in group.split()}
+OTHERS = {
+    word: {other for group in VOCABULARY if word in group.split() for other in group.split()} - {word}
+    for word in " ".join(VOCABULARY).split()
+}
 VERBS = "is|are|was|were|can|could|must|will|has|have|had|should"
 SPOKEN = re.compile(
     rf"(?i)\b(?:do|does)(?:n't|\s+not)\s+(?P<base>\w+)|\b(?P<verb>{VERBS})(?:n't|'t|\s*not)\b|\w[\w'-]*"
@@ -69,12 +71,16 @@ def words(text: str) -> Iterator[tuple[str, int]]:
 
 
 def others(word: str) -> set[str]:
-    """The words that say the contrary of a word in its place."""
+    """What says the contrary of a word in its place."""
+    if word == "never":
+        return {"always", ""}
     if word.startswith("not "):
         base = word.removeprefix("not ")
         return {base, f"{base}s", f"{base}es"}
     if re.fullmatch(VERBS, word):
-        return OTHERS.get(word, set()) | {f"not {word}"}
+        return OTHERS.get(word, set()) | {f"not {word}", f"{word} never"}
+    if re.fullmatch(r"\d+", word):
+        return OTHERS.get(word, set()) | {str(int(word) + more).zfill(len(word)) for more in (-1, 1)}
     bases = [word[:-1], word[:-2], re.sub("ies$", "y", word)] if word.endswith("s") else []
     return OTHERS.get(word, set()) | {f"not {base}" for base in bases}
 
@@ -86,10 +92,12 @@ def contraries() -> Mapping[str, list[tuple[str, int, str]]]:
     for said in statements():
         spoken = [word for word, _ in words(said)]
         for place, word in enumerate(spoken):
-            for other in others(word):
-                before = " ".join(["", *spoken[:place], ""])
-                turned = (" ".join([before + other, *spoken[place + 1 :], ""]), before.count(" ") - 1, said)
-                found.setdefault(other, []).append(turned)
+            # Without the "never" that it starts with, a statement is a part of itself.
+            for other in others(word) - ({""} if place == 0 else set()):
+                turned = " ".join(["", *spoken[:place], *([other] if other else []), *spoken[place + 1 :], ""])
+                before = sum(len(one.split()) for one in spoken[:place])
+                key = "never" if other.endswith("never") else other or spoken[place - 1]
+                found.setdefault(key, []).append((turned, before, said))
     return found
 
 
@@ -111,11 +119,18 @@ def check_locks(section: Section) -> Iterator[Finding]:
     """The lock line of a guide is that of a rehearsal on its page, and who waits is said as the mode has it."""
     for place, text in section.paragraphs():
         line = section.line_of(place)
-        if found := LOCK.fullmatch(text):
+        found = LOCK.fullmatch(text)
+        if found:
             yield from _unlike_the_rehearsals(section, line, found)
         for said in WAIT.finditer(text) if not text.startswith("|") else ():
             # The lock is the one named last, or next in the sentence.
             modes = MODE.findall(text[: said.start()])[-1:] or MODE.findall(END.split(text[said.end() :])[0])[:1]
+            if (
+                found
+                and found["first"].startswith("none")
+                and said["who"].lower() not in ("nobody", "readers and writers")
+            ):
+                yield Finding(section.page, line, f"no lock: {said[0]!r} is not who waits")
             if modes and said["who"].lower() not in waiting(modes[0], said["does"], said["whom"]):
                 yield Finding(section.page, line, f"{modes[0]}: {said[0]!r} is not who waits for that lock")
 

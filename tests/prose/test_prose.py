@@ -91,6 +91,7 @@ def test_every_exception_is_needed() -> None:
         ("#pm12", "#pm11", "references"),
         ("[PM12]", "[PM11]", "references"),
         ("how-to/add-an-index.md", "how-to/add-a-column.md", "references"),
+        ("[Add an index](../how-to/add-an-index.md)", "[add an index](../how-to/add-a-column.md)", "references"),
     ],
 )
 def test_a_slip_is_found_at_its_line(said: str, slip: str, check: str, renderer: Renderer) -> None:
@@ -116,6 +117,8 @@ $ make rehearse
 
 Nobody waits for `ACCESS SHARE`. An index takes a `SHARE` lock, which every writer waits for; readers go on. A check is
 validated under `SHARE UPDATE EXCLUSIVE`: readers and writers continue.
+
+**Lock:** none on a table. Nobody waits.
 """
 
 
@@ -126,6 +129,7 @@ validated under `SHARE UPDATE EXCLUSIVE`: readers and writers continue.
         *(("`ACCESS EXCLUSIVE`", "`SHARE`"), ("Everybody", "Only writers"), ("waits, but", "goes on, but")),
         *(("Nobody waits for", "Everybody waits for"), ("every writer", "every reader"), ("readers go", "writers go")),
         *(("readers and writers", "writers and writers"), ("writers continue", "writers wait")),
+        *(("none on a table. Nobody", "none on a table. Everybody"),),
     ],
 )
 def test_another_lock_is_found(said: str, slip: str, renderer: Renderer) -> None:
@@ -139,6 +143,10 @@ def test_another_lock_is_found(said: str, slip: str, renderer: Renderer) -> None
     ("said", "slip"),
     [
         *(("undone", "kept"), ("is undone", "isn't\nundone"), ("before", "after"), ("tries", "doesn't try")),
+        *(
+            ("is never edited", "is edited"),
+            ("half a second", "half a minute"),
+        ),
         *(("Each [version", "No [version"), ("applied once", "applied twice"), ("is not read", "is read")),
     ],
 )
@@ -148,7 +156,8 @@ def test_a_statement_that_is_turned_round_is_found(said: str, slip: str, rendere
 What a *migration* did before it failed is undone, and the next start tries it again. Nobody waits.
 
 Each [version](a.md#never) is applied once, however many backends start. A file
-whose version is recorded is not read at all.
+whose version is recorded is not read at all. A migration
+that has landed is never edited. It gives up after half a second.
 """
     assert text.count(said) == 1
     altered = text.replace(said, slip)
@@ -256,6 +265,7 @@ def test_what_is_shown(literal: str, *, expected: bool) -> None:
     ("literal", "expected"),
     [
         *(("make check", True), ("make checks", False), ("make migration NAME=fern", True), ("make check fern", False)),
+        *(('make rehearse ARGS="--fail-on rewrite"', True), ('make rehearse ARGS="--fail-on rewrites"', False)),
         *(("ARGS=--record", True), ("ARGS=--records", False), ("migration_runner", True), ("migration_runners", False)),
         *(("docs/website", True), ("docs/web", False), ("/etc", False), ("build/site", False), ("SHARE", False)),
         ("tests/prose/test_prose.py::test_what_is_shown", True),

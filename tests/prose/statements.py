@@ -79,7 +79,8 @@ def others(word: str) -> set[str]:
         return {base, f"{base}s", f"{base}es"}
     if re.fullmatch(VERBS, word):
         return OTHERS.get(word, set()) | {f"not {word}", f"{word} never"}
-    if re.fullmatch(r"\d+", word):
+    # Versions from 007 on are examples, and each page has its own.
+    if re.fullmatch(r"[1-9]\d*|00[1-6]", word):
         return OTHERS.get(word, set()) | {str(int(word) + more).zfill(len(word)) for more in (-1, 1)}
     bases = [word[:-1], word[:-2], re.sub("ies$", "y", word)] if word.endswith("s") else []
     return OTHERS.get(word, set()) | {f"not {base}" for base in bases}

@@ -341,7 +341,7 @@ def test_what_is_no_table_has_its_kind(garden: Rehearse, write: Write) -> None:
         """,
     )
     output = garden()
-    assert "holds     ACCESS EXCLUSIVE on view names and 2 more, while it rewrites\n            shares\n" in output
+    assert "holds     ACCESS EXCLUSIVE on view names and 2 more, while it rewrites shares\n" in output
     assert re.findall(r"(?m)^            (.*?)  |^  locks     (.*?)  ", output.partition("  rewrites")[0]) == [
         *[("", "view names"), ("foreign table prices", ""), ("materialized view shares", "")],
         *[("index plants_pkey", ""), ("partitioned index readings_day", "")],

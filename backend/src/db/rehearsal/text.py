@@ -1,4 +1,4 @@
-"""A rehearsal as text, 72 columns wide unless a name or an error is longer."""
+"""A rehearsal as text, 72 columns wide unless names or an error are longer."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def _migration(report: MigrationReport) -> Iterator[str]:
         # In its own lines: it is what people paste into a search box.
         yield from _section("failed", str(report.error).split("\n"))
     else:
-        yield from _section("holds", _wrapped(report.holds))
+        # In one line: the guides read it with grep.
+        yield from _section("holds", [report.holds])
         yield from _section("locks", _locks(report))
         yield from _section("rewrites", _table((r.name, r.kind, r.how) for r in report.rewrites) or ["none"])
         yield from _section("scans", _table(map(_scan, report.scans)) or ["none"])

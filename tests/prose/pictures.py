@@ -85,6 +85,10 @@ def _out_of_line(lines: Sequence[str]) -> tuple[str, str] | None:
             return line, f"{name}: write 'has MODE' or 'waits for MODE', and then 'has it'"
         if mode != TAKES.get(name, mode):
             return line, f"a {name} takes {TAKES[name]}"
+        # Each comes a second after the one before, and neither waits nor holds anything in between.
+        moments = [len(before), *(span.end for span in spans)]
+        if [span.start for span in spans] != moments[:-1]:
+            return line, f"{name} begins at {len(before)} s, and each of its spans where the one before ends"
         start = max([spans[0].start, *(end for held, end in before if mode in conflicts()[held])])
         waited = spans[0].end if spans[0].text.startswith("waits") else spans[0].start
         if waited != start:

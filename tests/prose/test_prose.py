@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from handbook.rendering import Renderer
-from prose import errors, figures, literals, references, statements, tables
+from prose import errors, figures, literals, pictures, references, statements, tables
 from prose.sections import Finding, Section, handbook, sections
 
 CHECKS: dict[str, Callable[[Section], Iterator[Finding]]] = {
@@ -38,22 +38,13 @@ SET statement_timeout = 7;
 """
 
 
-@pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("page", handbook())
-def test_a_page_says_what_is_so(page: str, check: str) -> None:
-    found = [str(finding) for section in handbook()[page] for finding in CHECKS[check](section)]
-    assert found == [], "\n".join(
-        [
-            *found,
-            "Correct it, or show it. What no block can show: tests/prose/named.md, STATED of tests/prose/figures.py.",
-        ]
-    )
-
-
-@pytest.mark.parametrize("page", handbook())
-def test_tables_say_what_is_so(page: str) -> None:
-    found = [*tables.check(handbook()[page])]
-    assert found == [], "\n".join(map(str, found))
+def test_a_page_says_what_is_so(page: str) -> None:
+    parts = handbook()[page]
+    found = [finding for check in CHECKS.values() for section in parts for finding in check(section)]
+    found += [*tables.check(parts), *pictures.check(parts)]
+    advice = "Correct it, or show it. What no block can show: tests/prose/named.md, STATED of tests/prose/figures.py."
+    assert found == [], "\n".join([*map(str, found), advice])
 
 
 def test_every_statement_has_a_test() -> None:

@@ -26,6 +26,11 @@ class Handler(BaseHTTPRequestHandler):
         self.directory = directory
         super().__init__(*arguments)  # type: ignore[arg-type]
 
+    def handle(self) -> None:
+        """Answer until the browser hangs up: a page that is left does not wait for what it has asked for."""
+        with suppress(ConnectionError):
+            super().handle()
+
     def do_GET(self) -> None:
         """Send a file, or the page for addresses that lead nowhere."""
         path = unquote(urlsplit(self.path).path)
@@ -51,9 +56,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         if self.command != "HEAD":
-            # A page that is left does not wait for what it has asked for.
-            with suppress(ConnectionError):
-                self.wfile.write(content)
+            self.wfile.write(content)
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the base class's name
         """Say nothing."""

@@ -11,6 +11,9 @@ from browser.conftest import DESK, SITE, ZENSICAL, Traffic, material_search, pat
 
 MOST_BYTES = 95_000  # of a page with everything that it loads, with the headers, as a server sends it with gzip
 MOST_REQUESTS = 8
+# Zensical cannot keep to the bytes: its theme has 84 kB of them, and it loads the index of its search, 175 kB more,
+# with each page. No setting defers that.
+BYTES_COUNT = not ZENSICAL.is_file()
 
 
 @dataclass
@@ -52,7 +55,7 @@ def test_each_page_loads_whole_and_light_and_asks_no_other_host(browser: Browser
     heavy = {
         visit.path: f"{sum(visit.sizes)} bytes in {len(visit.traffic.requests)} requests"
         for visit in visits
-        if (sum(visit.sizes) > MOST_BYTES and not ZENSICAL.is_file()) or len(visit.traffic.requests) > MOST_REQUESTS
+        if (sum(visit.sizes) > MOST_BYTES and BYTES_COUNT) or len(visit.traffic.requests) > MOST_REQUESTS
     }
     assert heavy == {}
 

@@ -899,10 +899,11 @@ def test_a_connection_that_breaks_between_two_tries(
     """After two turns of its loop asyncpg has read the server's farewell, and not yet that the socket is closed."""
     sleep = asyncio.sleep
 
-    async def terminated(_: float) -> None:
-        thread = threading.Thread(target=garden.sql, args=(TERMINATE,))
-        thread.start()
-        thread.join()
+    async def terminated(pause: float) -> None:
+        if pause:  # one between two tries, and no turn of the loop
+            thread = threading.Thread(target=garden.sql, args=(TERMINATE,))
+            thread.start()
+            thread.join()
         for _ in range(turns):
             await sleep(0)
 

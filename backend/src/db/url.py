@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import SplitResult, parse_qs, unquote, unquote_plus, urlsplit
 
-_HOST = re.compile(r"(?:\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]*))?")
+_HOST = r"(?:\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]*))?"
 _LAST_PORT = 65535
 
 # What managed services write into a URL for other clients. asyncpg would send it to the server as a setting, which
@@ -36,7 +36,7 @@ def hosts(url: str) -> str:
         raise ValueError(url)
     written = parts.netloc.rpartition("@")[2].replace("%5B", "[").replace("%5D", "]")
     for host in written.split(","):
-        match = _HOST.fullmatch(host)
+        match = re.fullmatch(_HOST, host)
         if match is None or (match[1] and not 0 < int(match[1]) <= _LAST_PORT):
             raise ValueError(url)
     return written

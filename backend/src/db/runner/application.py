@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import asyncpg
 
-from ..connection import CONNECTION_ERRORS, Connection, settled
+from ..connection import Connection, settled
 from ..errors import MigrationError
 from . import failures as failure
 from .files import Migration
@@ -48,51 +46,39 @@ async def apply(conn: Connection, version: str, migration: Migration) -> None:
         MigrationError: one of its subclasses says what is wrong, in which file, and what to do.
     """
     joined = bool(await settled(conn.is_in_transaction()))
+    sent = Statements(conn)
+    committing = False
     try:
         if not migration.transactional:
-            await _apply_outside(conn, version, migration, joined=joined)
-        elif joined:
-            await _apply_inside(conn, version, migration)
-        else:
-            async with _transaction(conn, migration.path):
-                if is_session(conn):
+            await _run_outside(conn, version, migration, sent, joined=joined)
+        own = not (joined and migration.transactional)
+        async with await settled(conn.transaction()) if own else contextlib.nullcontext():
+            if migration.transactional:
+                if own and is_session(conn):
                     await conn.prepare_transaction()
-                await _apply_inside(conn, version, migration)
-    except MigrationError:
+                await _run_inside(conn, migration, sent)
+            await _record(conn, version, migration)
+            committing = True
+    except asyncio.CancelledError as error:
+        if committing:
+            error.add_note(f"{migration.path.name} was committing: it is not known whether it is recorded.")
         raise
     except (Exception, SystemExit) as error:
+        # That a broken connection cannot roll back is no news, and must not hide what broke it.
+        told = next((cause for cause in failure.causes(error) if isinstance(cause, MigrationError)), None)
+        if told is not None:
+            raise told from told.__cause__
         if isinstance(error, asyncpg.InterfaceError) and "another operation is in progress" in str(error):
             if is_session(conn):
                 # Nothing can be sent on it, ROLLBACK neither, until the statement that is running has ended.
                 conn.terminate()
             raise failure.connection_busy(migration, error) from error
+        if isinstance(error, asyncpg.InFailedSQLTransactionError) and migration.transactional:
+            # Only the consequence: the cause is the error before it, which up has caught.
+            raise failure.error_swallowed(migration, sent.aborted_by) from error
         if await is_lost(conn, error):
             raise failure.connection_lost(error, migration.path) from error
         raise failure.up_failed(migration, error) from error
-
-
-@contextlib.asynccontextmanager
-async def _transaction(conn: Connection, path: Path) -> AsyncIterator[None]:
-    """Open a transaction for what ends with the record of a migration file."""
-    failed: MigrationError | None = None
-    committing = False
-    try:
-        async with await settled(conn.transaction()):
-            try:
-                yield
-            except MigrationError as error:
-                failed = error
-                raise
-            committing = True
-    except asyncio.CancelledError as error:
-        if committing:
-            error.add_note(f"{path.name} was committing: it is not known whether it is recorded.")
-        raise
-    except CONNECTION_ERRORS:
-        # That a broken connection cannot roll back is no news, and must not hide what broke it.
-        if failed is not None:
-            raise failed from failed.__cause__
-        raise
 
 
 async def _run_up(conn: Connection, migration: Migration, sent: Statements) -> None:
@@ -105,9 +91,12 @@ async def _run_up(conn: Connection, migration: Migration, sent: Statements) -> N
     task = asyncio.current_task()
     cancelled_before = task.cancelling() if task else 0
     try:
-        with Unawaited() as unawaited:
-            async with sent:
+        with Unawaited() as unawaited, sent:
+            try:
                 await migration.up(conn)
+            finally:
+                if not is_session(conn):
+                    await asyncio.sleep(0)
     except asyncio.CancelledError as error:
         if task and task.cancelling() > cancelled_before:
             raise
@@ -125,39 +114,32 @@ async def _run_up(conn: Connection, migration: Migration, sent: Statements) -> N
         raise failure.never_awaited(migration, warning)
 
 
-async def _apply_inside(conn: Connection, version: str, migration: Migration) -> None:
-    """Run ``up`` and record it in the transaction that the connection is in."""
-    sent = Statements(conn)
+async def _run_inside(conn: Connection, migration: Migration, sent: Statements) -> None:
+    """Run ``up`` in the transaction that the connection is in, and see that it is still the same one."""
     try:
         await _run_up(conn, migration, sent)
     except MigrationError:
         raise
     except (Exception, SystemExit) as error:
-        if sent.aborted_by is not None and isinstance(error, asyncpg.InFailedSQLTransactionError):
-            # Only the consequence: the cause is the error before it, which up has caught.
-            raise failure.error_swallowed(migration, sent.aborted_by) from error
-        if await is_lost(conn, error) or (await settled(conn.is_in_transaction()) and not sent.ends_transaction):
+        going_on = await settled(conn.is_in_transaction()) and not sent.ends_transaction
+        if going_on or await is_lost(conn, error):
             raise
         raise failure.transaction_ended(migration, error) from error
     # Of COMMIT AND CHAIN, and of COMMIT and BEGIN together, the connection shows nothing.
     if sent.ends_transaction or not await settled(conn.is_in_transaction()):
         raise failure.transaction_ended(migration)
-    try:
-        await _tidy(conn, migration, sent)
-        await _record(conn, version, migration)
-    except asyncpg.InFailedSQLTransactionError as error:
-        raise failure.error_swallowed(migration, sent.aborted_by) from error
+    await _tidy(conn, migration, sent)
 
 
-async def _apply_outside(conn: Connection, version: str, migration: Migration, *, joined: bool) -> None:
-    """Run ``up`` as the connection is, and record it if it left the database in order."""
+async def _run_outside(conn: Connection, version: str, migration: Migration, sent: Statements, *, joined: bool) -> None:
+    """Run ``up`` as the connection is, and see that it left the database in order."""
     old = await _invalid_indexes(conn)
     if is_session(conn) and not joined:
         await _try_to_record(conn, version, migration)
         # CREATE INDEX CONCURRENTLY keeps nobody waiting while it waits; a time-out would leave an invalid index. The
         # other settings are there already, unless a pooler has given the runner another session.
         await conn.execute(settings(lock_timeout=0))
-    sent = Statements(conn, old.values())
+    sent.look_for(old.values())
     try:
         await _run_up(conn, migration, sent)
     except (Exception, SystemExit) as error:
@@ -188,8 +170,6 @@ async def _apply_outside(conn: Connection, version: str, migration: Migration, *
             migration.path.name,
             ", ".join(invalid),
         )
-    async with _transaction(conn, migration.path):
-        await _record(conn, version, migration)
 
 
 async def _try_to_record(conn: Session, version: str, migration: Migration) -> None:

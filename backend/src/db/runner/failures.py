@@ -59,7 +59,7 @@ def connection_lost(error: BaseException, path: Path | None = None) -> Migration
             file=path,
         )
     # asyncpg's complaint may hide what PostgreSQL said when it ended the connection.
-    told = next((cause for cause in _causes(error) if isinstance(cause, asyncpg.PostgresError)), error)
+    told = next((cause for cause in causes(error) if isinstance(cause, asyncpg.PostgresError)), error)
     return ConnectionLostError(
         "the connection to the database broke.\n"
         "A migration that was being applied is not recorded, unless it was committing at that moment."
@@ -97,7 +97,7 @@ def first_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return min(leaves, key=lambda leaf: (isinstance(leaf, consequences), not isinstance(leaf, asyncpg.PostgresError)))
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def causes(error: BaseException | None) -> Iterator[BaseException]:
     """Yield an error, and what it is the consequence of."""
     while error is not None:
         yield error
@@ -106,7 +106,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def _line(path: Path, error: BaseException) -> int | None:
     """Return the line of a file that an error or one of its causes passed through."""
-    lines = (line_in(path, cause.__traceback__) for cause in _causes(error))
+    lines = (line_in(path, cause.__traceback__) for cause in causes(error))
     return next(filter(None, lines), None)
 
 

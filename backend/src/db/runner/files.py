@@ -6,7 +6,6 @@ import contextlib
 import inspect
 import itertools
 import os
-import re
 import sys
 from pathlib import Path
 from traceback import walk_tb
@@ -31,7 +30,6 @@ Up: TypeAlias = "Callable[[Connection], Awaitable[object]]"
 
 MIGRATIONS_DIRECTORY = Path(__file__).parents[1] / "migrations"
 
-_NAME = re.compile(r"([0-9]+)_.+\.py")
 _serial_numbers = itertools.count(1)
 _MUST_DEFINE_UP = "must define an async up(conn) function"
 
@@ -74,23 +72,23 @@ def get_migration_files(directory: str | os.PathLike[str] = MIGRATIONS_DIRECTORY
         ) from error
     files: dict[int, tuple[str, Path]] = {}
     for name in names:
-        match = _NAME.fullmatch(name)
+        version, _, description = name.removesuffix(".py").partition("_")
         path = directory / name
-        if match is None:
+        if not (version.isascii() and version.isdigit() and description):
             raise MigrationNameError(
                 "the name does not start with a version.\n"
                 "A migration is named NNN_description.py, for example 007_add_location.py."
                 " Start the name of a module that is not a migration with an underscore.",
                 file=path,
             )
-        number = int(match[1])
+        number = int(version)
         if number in files:
             raise DuplicateVersionError(
                 f"{files[number][1].name} has the same version.\n"
                 "Give the one that no database has applied yet the next free number.",
                 file=path,
             )
-        files[number] = (match[1], path)
+        files[number] = (version, path)
     return [files[number] for number in sorted(files)]
 
 
@@ -136,10 +134,12 @@ def loaded(path: Path) -> Iterator[Migration]:
         UpNotAsyncError: its ``up`` is not ``async``.
     """
     code = _compiled(path)
+    file = str(path)
+    directory, base = os.path.split(file)
     # No import statement can spell this name, and two runs in one process get two modules.
-    name = f"<migration {path.stem} {next(_serial_numbers)}>"
+    name = f"<migration {base.removesuffix('.py')} {next(_serial_numbers)}>"
     module = ModuleType(name)
-    module.__file__, module.__package__, module.__path__ = str(path), name, [str(path.parent)]
+    module.__file__, module.__package__, module.__path__ = file, name, [directory]
     # Decorators such as dataclass look for the module of what they decorate.
     sys.modules[name] = module
     try:
@@ -170,13 +170,13 @@ def _migration(path: Path, code: CodeType, module: ModuleType) -> Migration:
         raise MigrationLoadError(
             f"failed while it was imported: {describe(error)}", file=path, line=line_in(path, error.__traceback__)
         ) from error
-    up = getattr(module, "up", None)
+    up = module.__dict__.get("up")
     if up is None:
         raise MissingUpError(f"{_MUST_DEFINE_UP}; it has none.", file=path)
     if not inspect.iscoroutinefunction(up):
         line = up.__code__.co_firstlineno if inspect.isfunction(up) else None
         raise UpNotAsyncError(f"{_MUST_DEFINE_UP}; its up is not async.", file=path, line=line)
-    transactional = getattr(module, "transactional", True)
+    transactional = module.__dict__.get("transactional", True)
     if not isinstance(transactional, bool):
         raise MigrationLoadError(f"transactional must be True or False, not {transactional!r}.", file=path)
     return Migration(path, up, transactional)

@@ -79,7 +79,7 @@ async def mark_migration_applied(conn: Connection, version: str) -> None:
 async def has_migrations_table(conn: Connection) -> bool:
     """Tell whether there is a table to read; one that is not surely missing is read."""
     # Asked, not tried: an error would show in the server's log at the first start of every installation.
-    return await conn.fetchval("SELECT to_regclass('schema_migrations') IS NOT NULL") is not False
+    return await conn.execute("SELECT WHERE to_regclass('schema_migrations') IS NOT NULL") != "SELECT 0"
 
 
 async def refuse_untrusted_history(conn: Connection) -> None:
@@ -112,8 +112,9 @@ def warn_of_unknown(applied: Sequence[str], files: Sequence[tuple[str, Path]]) -
 def announced(todo: Sequence[tuple[str, Path]], applied: Sequence[str]) -> Iterator[tuple[str, Path]]:
     """Yield migrations to apply, and log before each that it comes and after each that it is applied."""
     newest = max(filter(str.isdecimal, applied), key=int, default="0")
+    number = int(newest)
     for position, (version, path) in enumerate(todo, 1):
-        if int(version) < int(newest):
+        if int(version) < number:
             logger.warning("%s is applied after the newer migration %s", path.name, newest)
         logger.debug("applying %s (%d of %d)", path.name, position, len(todo))
         started = time.monotonic()

@@ -6,14 +6,14 @@ import re
 
 from .files import describe
 
-_SECRET = re.compile(r"\b\w*passw(?:or)?d\b|\bconnection\b|://", re.IGNORECASE)
-_QUOTED = re.compile(r'"([^"]+)"')
+_SENSITIVE = r"(?i)\b\w*passw(?:or)?d\b|\bconnection\b|://"
+_QUOTED = r'"([^"]+)"'
 _LONGEST = 200
 
 
 def public_sql(sql: str) -> str:
     """Return a statement up to the word after which it may hold a secret; ``…`` stands for the rest."""
-    found = _SECRET.search(sql)
+    found = re.search(_SENSITIVE, sql)
     return sql if found is None else f"{sql[: found.end()]} …"
 
 
@@ -25,11 +25,11 @@ def public_lines(sql: str) -> list[str]:
 
 def public_message(message: str, sql: str) -> str:
     """Return what PostgreSQL says of a statement, without what it quotes of the part that is not shown."""
-    found = _SECRET.search(sql)
+    found = re.search(_SENSITIVE, sql)
     if found is None:
         return message
     hidden = sql[found.end() :]
-    return _QUOTED.sub(lambda quoted: '"…"' if quoted[1] in hidden else quoted[0], message)
+    return re.sub(_QUOTED, lambda quoted: '"…"' if quoted[1] in hidden else quoted[0], message)
 
 
 def query_of(error: BaseException) -> str:

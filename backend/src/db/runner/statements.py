@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Iterable
 
@@ -14,12 +13,13 @@ from .lexer import begins_transaction, ends_transaction, statements_of
 from .session import is_session
 
 # Most statements of most migrations. They leave the session and the transaction alone, unless they call a function.
-_PLAIN = re.compile(
-    r"\s*(?:(?:CREATE\s+(?:UNIQUE\s+)?|ALTER\s+|DROP\s+)(?:TABLE|INDEX)|COMMENT\s+ON|SAVEPOINT|RELEASE)\b[^;]*;?\s*\Z",
-    re.IGNORECASE,
+# This pattern and the next are texts, which Python compiles when they are first used: a start with nothing to do is
+# spared that.
+_PLAIN = (
+    r"(?i)\s*(?:(?:CREATE\s+(?:UNIQUE\s+)?|ALTER\s+|DROP\s+)(?:TABLE|INDEX)|COMMENT\s+ON|SAVEPOINT|RELEASE)\b"
+    r"[^;]*;?\s*\Z"
 )
-_CALLS = re.compile(r"select|pg_temp", re.IGNORECASE)
-_LIMITS_LOCKS = re.compile(r"lock_timeout|nowait", re.IGNORECASE)
+_LIMITS_LOCKS = r"(?i)lock_timeout|nowait"
 # With these asyncpg asks for a type that it does not know yet.
 _OF_ASYNCPG = ("typeinfo_tree", "set_config('jit', ")
 _NAMES_STATEMENTS = ("prepare", "deallocate", "discard")
@@ -29,35 +29,35 @@ class Statements:
     """What a migration sends, for the length of a ``with`` block. No statement is kept: one may be very long.
 
     Arguments:
-        conn: the connection; one that is not asyncpg's reports none.
-        names: what to look for in the statements.
+        conn: the connection; one that is not asyncpg's reports none, and one that is not a ``Session`` reports each
+            when the event loop comes round.
     """
 
-    def __init__(self, conn: Connection, names: Iterable[str] = ()) -> None:
-        self._conn = conn if isinstance(conn, asyncpg.Connection | asyncpg.pool.PoolConnectionProxy) else None
-        self._names = {name: re.compile(rf"(?<!\w){re.escape(name)}(?!\w)") for name in names}
-        self.mentioned: set[str] = set()
-        self.aborted_by: BaseException | None = None
-        self.may_change_session = False
-        self.names_statements = False
-        self.ends_transaction = False
-        self.limits_locks = False
+    aborted_by: BaseException | None = None
+    may_change_session = False
+    names_statements = False
+    ends_transaction = False
+    limits_locks = False
 
-    async def __aenter__(self) -> None:
+    def __init__(self, conn: Connection) -> None:
+        self._conn = conn if isinstance(conn, asyncpg.Connection | asyncpg.pool.PoolConnectionProxy) else None
+        self._names: dict[str, re.Pattern[str]] = {}
+        self.mentioned: set[str] = set()
+
+    def look_for(self, names: Iterable[str]) -> None:
+        """Note in ``mentioned`` which of these names are in a statement."""
+        self._names = {name: re.compile(rf"(?<!\w){re.escape(name)}(?!\w)") for name in names}
+
+    def __enter__(self) -> None:
         if is_session(self._conn):
             self._conn.observer = self.note
         elif self._conn is not None:
             self._conn.add_query_logger(self._note)
 
-    async def __aexit__(self, kind: object, error: object, traceback: object) -> None:
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
         if is_session(self._conn):
             self._conn.observer = None
         elif self._conn is not None:
-            # asyncpg tells of each statement when the event loop comes round, and of this after them.
-            loop = asyncio.get_running_loop()
-            told = loop.create_future()
-            loop.call_soon(told.set_result, None)
-            await told
             self._conn.remove_query_logger(self._note)
 
     def _note(self, record: asyncpg.connection.LoggedQuery) -> None:
@@ -73,13 +73,23 @@ class Statements:
         # PostgreSQL answers everything that follows the first error with this one.
         if failed is not None and not isinstance(failed, asyncpg.InFailedSQLTransactionError):
             self.aborted_by = failed
-        self.mentioned.update(name for name, word in self._names.items() if word.search(sql))
-        if (_PLAIN.match(sql) and not _CALLS.search(sql)) or any(sign in sql for sign in _OF_ASYNCPG):
+        for name, word in self._names.items():
+            if word.search(sql):
+                self.mentioned.add(name)
+        if _is_plain(sql) or any(sign in sql for sign in _OF_ASYNCPG):
             return
         self.may_change_session = True
-        self.limits_locks |= bool(_LIMITS_LOCKS.search(sql))
+        self.limits_locks |= bool(re.search(_LIMITS_LOCKS, sql))
         statements = statements_of(sql)
         self.names_statements |= any(statement[0] in _NAMES_STATEMENTS for statement in statements)
         # One that failed has ended no transaction that goes on, unless it began another before it failed.
         if any(map(ends_transaction, statements)) and (failed is None or any(map(begins_transaction, statements))):
             self.ends_transaction = True
+
+
+def _is_plain(sql: str) -> bool:
+    """Tell whether a statement is one of those that leave the session and the transaction alone."""
+    if re.match(_PLAIN, sql) is None:
+        return False
+    lower = sql.lower()
+    return "select" not in lower and "pg_temp" not in lower

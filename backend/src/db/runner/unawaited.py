@@ -26,6 +26,7 @@ class Unawaited:
             Unawaited._caught = Unawaited._place.__enter__()
             warnings.simplefilter("always", RuntimeWarning)
         Unawaited._open += 1
+        self._first = len(Unawaited._caught)
         return self
 
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
@@ -39,7 +40,7 @@ class Unawaited:
         """Return the warnings about coroutines that were thrown away in a file, or in one beside it."""
         return [
             warning
-            for warning in Unawaited._caught
+            for warning in Unawaited._caught[self._first :]
             if _is_unawaited(warning) and os.path.dirname(warning.filename) == str(path.parent)  # noqa: PTH120
         ]
 

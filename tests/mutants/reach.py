@@ -77,7 +77,9 @@ def record(copy: Path, tests: Sequence[str], workers: int) -> Reach:
     configuration, answer = copy / "mutants.coveragerc", copy / "mutants.json"
     configuration.write_text(CONFIGURATION, encoding="utf-8")
     options = ["-m", "not slow", "-q", "-p", "mutants.recorder", "-p", "no:cacheprovider"]
-    options += ["-n", str(workers), "--dist", "worksteal"] if workers > 1 else []
+    modules = sum(len([*(copy / test).rglob("test_*.py")]) or 1 for test in tests)
+    if min(workers, modules) > 1:
+        options += ["-n", str(workers), "--dist", "worksteal"]
     options += ["--cov", f"--cov-config={configuration}", "--cov-context=test", "--cov-report="]
     command = [sys.executable, "-m", "pytest", *tests, *options]
     environment = {**os.environ, recorder.TESTS: str(answer), "PYTHONPATH": "backend:tests:docs"}

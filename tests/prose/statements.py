@@ -16,18 +16,21 @@ BLOCKS = "The blocks of the handbook"
 VOCABULARY = (
     *("before after", "never always", "first last", "once twice", "old new", "older newer", "oldest newest"),
     *("reads writes", "read write", "readers writers everybody nobody", "reader writer", "nothing everything"),
-    *(
-        "kept undone lost committed gone",
-        "keeps undoes loses rolls commits",
-        "keep stop",
-        "holds releases",
-        "starts stops",
-    ),
+    *("kept undone lost committed gone", "keeps undoes loses rolls commits releases", "holds releases", "starts stops"),
     *("waits continues", "wait continue", "least most", "more fewer", "stronger weaker", "strongest weakest"),
     *("transaction statement session", "second minute hour", "seconds minutes hours", "autumn spring", "start stop"),
-    *("applied pending", "ready health", "200 503 500", "succeeds fails", "earlier later", "next previous"),
-    *("with without", "inside outside", "all none", "each no", "every no", "from until", "above below"),
-    *("valid invalid", "longer shorter", "strong weak", "up down", "both neither", "refuses allows"),
+    *("applied recorded pending", "ready health", "200 503 500", "succeeds fails", "earlier later", "next previous"),
+    *("with without", "inside outside", "all no none", "each no", "every no", "from until", "above below"),
+    *(
+        "valid invalid",
+        "longer shorter",
+        "strong weak",
+        "began ended",
+        "error output",
+        "both neither",
+        "refuses allows",
+        "keep stop",
+    ),
 )
 OTHERS = {
     word: {other for group in VOCABULARY if word in group.split() for other in group.split()} - {word}
@@ -72,8 +75,8 @@ def words(text: str) -> Iterator[tuple[str, int]]:
 
 def others(word: str) -> set[str]:
     """What says the contrary of a word in its place."""
-    if word == "never":
-        return {"always", ""}
+    if word in ("never", "not"):
+        return OTHERS.get(word, set()) | {""}
     if word.startswith("not "):
         base = word.removeprefix("not ")
         return {base, f"{base}s", f"{base}es"}
@@ -81,7 +84,9 @@ def others(word: str) -> set[str]:
         return OTHERS.get(word, set()) | {f"not {word}", f"{word} never"}
     # Versions from 007 on are examples, and each page has its own.
     if re.fullmatch(r"[1-9]\d*|00[1-6]", word):
-        return OTHERS.get(word, set()) | {str(int(word) + more).zfill(len(word)) for more in (-1, 1)}
+        return OTHERS.get(word, set()) | {
+            str(number).zfill(len(word)) for number in (int(word) - 1, int(word) + 1, int(word) * 2, int(word) * 10)
+        }
     bases = [word[:-1], word[:-2], re.sub("ies$", "y", word)] if word.endswith("s") else []
     return OTHERS.get(word, set()) | {f"not {base}" for base in bases}
 
@@ -93,7 +98,7 @@ def contraries() -> Mapping[str, list[tuple[str, int, str]]]:
     for said in statements():
         spoken = [word for word, _ in words(said)]
         for place, word in enumerate(spoken):
-            # Without the "never" that it starts with, a statement is a part of itself.
+            # Without the "never" or "not" that it starts with, a statement is a part of itself.
             for other in others(word) - ({""} if place == 0 else set()):
                 turned = " ".join(["", *spoken[:place], *([other] if other else []), *spoken[place + 1 :], ""])
                 before = sum(len(one.split()) for one in spoken[:place])

@@ -47,7 +47,9 @@ def test_a_page_says_what_is_so(page: str) -> None:
     assert found == [], "\n".join([*map(str, found), advice])
 
 
-def test_every_statement_has_a_test() -> None:
+def test_every_statement_has_a_test_and_a_contrary() -> None:
+    turned = {said for contraries in statements.contraries().values() for _, _, said in contraries}
+    assert [said for said in statements.statements() if said not in turned] == []
     tests = {*statements.statements().values()} - {statements.BLOCKS}
     assert [test for test in tests if not literals.is_of_the_project(test)] == []
 

@@ -99,6 +99,9 @@ def become(arguments: Sequence[str], environment: Mapping[str, str], directory: 
     for number, file in enumerate((source, output, output)):
         os.dup2(file, number)
     os.umask(0o022)
+    # Python ignores these, and a program would go on doing so: `make | head` would complain of its pipe.
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
     try:
         os.chdir(directory)
     except OSError:

@@ -45,6 +45,8 @@ $ umask
 $ (kill -INT $BASHPID; echo ignored)
 $ echo $?
 130
+$ bash -c 'trap; echo ignores no other'
+ignores no other
 $ locale 2>&1 | grep -c Cannot
 0
 $ echo $?

@@ -680,9 +680,15 @@ async def test_another_warning_of_a_migration_is_a_warning(migrated_url: str, wr
 async def test_sql_that_raises_the_state_of_a_connection_is_no_lost_connection(
     migrated_url: str, write: Write, tmp_path: Path
 ) -> None:
-    write("007_a.py", "DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '08006', MESSAGE = 'no line'; END $$")
+    path = write("007_a.py", "DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '08006', MESSAGE = 'no line'; END $$")
     with pytest.raises(MigrationSqlError, match=r"007_a\.py, line 2: no line"):
         await run_migrations(migrated_url, directory=tmp_path)
+    conn = await asyncpg.connect(migrated_url)
+    # In a transaction of the caller's, which the error has aborted.
+    with pytest.raises(MigrationSqlError, match=r"007_a\.py, line 2: no line"):
+        async with conn.transaction():
+            await apply_migration(conn, "007", path)
+    await conn.close()
 
 
 async def test_a_connection_that_ends_while_a_record_is_written(write: Write) -> None:

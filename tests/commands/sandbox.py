@@ -94,7 +94,9 @@ def chosen(document: PageDocument, name: str | None) -> list[Example]:
         if name == block.id or slugify(name, "-") == block.fence.heading:
             return examples[:number]
     known = "\n".join(f"  {_described(block)}" for block in blocks if not block.setup)
-    raise SandboxError(f"BLOCK is {name}, which is no block and no heading of {page}. Its blocks are:\n{known}")
+    raise SandboxError(
+        f"BLOCK is {name}, which is no block of {page}, and no heading above one. Its blocks are:\n{known}"
+    )
 
 
 @contextmanager

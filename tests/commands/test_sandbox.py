@@ -173,7 +173,7 @@ def gone(directory: Path, pid: int) -> bool:
 
 @pytest.mark.slow
 def test_a_sandbox_starts_above_a_block() -> None:
-    with opened("BLOCK=Undo it") as (shell, prompt):
+    with opened("BLOCK=If it fails") as (shell, prompt):
         assert "applied" in shell.ask("make status | tail -n 1", prompt)
         assert "0 pending" in shell.ask("make status", prompt)
         assert shell.ask("grep -c 007 backend/src/db/migrations/CHECKSUMS", prompt) == "1\n"
@@ -184,7 +184,11 @@ def test_a_sandbox_starts_above_a_block() -> None:
     [
         (["docs"], "PAGE names the page.", f"make sandbox PAGE={INDEX}"),
         (["docs/how-to/fly.md"], "PAGE is docs/how-to/fly.md, which is no page.", f"make sandbox PAGE={INDEX}"),
-        ([INDEX, "fly"], "BLOCK is fly, which is no block and no heading of add-an-index.md.", "rehearse-it.1"),
+        (
+            [INDEX, "fly"],
+            "BLOCK is fly, which is no block of add-an-index.md, and no heading above one.",
+            "rehearse-it.1",
+        ),
         (["docs/verification.md"], "verification.md has no blocks to try.", ""),
     ],
 )

@@ -29,7 +29,7 @@ class Edit:
 
 EDITS = {
     "the runner looks for another function than up": Edit(
-        RUNNER, r'getattr\(module, "up", None\)', 'getattr(module, "upgrade", None)', ""
+        RUNNER, r'__dict__\.get\("up"\)', '__dict__.get("upgrade")', ""
     ),
     "versions are recorded without their zeros": Edit(
         RUNNER, r'(VALUES \(\$1\)", )version\)', r'\1version.lstrip("0"))', "$ make status"

@@ -189,4 +189,4 @@ def figures() -> Iterator[Figure]:
 if __name__ == "__main__":
     # Python keeps the bytecode of what it imports, which asyncpg's was kept by its installation.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    sys.exit(report(figures()))
+    sys.exit(report(figures))

@@ -20,6 +20,11 @@ from handbook.run import Status
 from handbook.session import HANDBOOK, Handbook, default_workers, pages_of
 from handbook.workshop import DOCS
 
+# A caller may have closed a standard stream: the next file would take its place, and pytest fails without it.
+for _stream in ("stdin", "stdout", "stderr"):
+    if getattr(sys, _stream) is None:
+        setattr(sys, _stream, open(os.devnull, "r+"))  # noqa: PTH123, SIM115 - for the process's whole life
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("handbook")

@@ -95,8 +95,7 @@ check: writable ## lint, types, pages, tests, coverage, strict build
 	@$(call LEFT_OUT,tools) || { $(ALONE) $(PY) -m pytest tests/harness tests/commands $(READERS:%=--ignore=%) -m 'not slow' $(WORKERS) --dist worksteal $(call RAN,tools); }
 	$(FLOOR) tools
 	$(HEADING) 'Backend'
-	@rm -f .coverage .coverage.*
-	@$(call LEFT_OUT,backend) || { $(ALONE) $(PY) -m pytest backend/tests $(READERS:%=--ignore=%) -m 'not slow' $(WORKERS) --dist worksteal --cov --cov-branch $(call RAN,backend); }
+	@$(call LEFT_OUT,backend) || { rm -f .coverage .coverage.*; $(ALONE) $(PY) -m pytest backend/tests $(READERS:%=--ignore=%) -m 'not slow' $(WORKERS) --dist worksteal --cov --cov-branch $(call RAN,backend); }
 	$(FLOOR) backend
 
 site: docs-test ## build the proven pages: GENERATOR=zensical

@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
-GUIDES = Path(__file__).resolve().parents[2] / "docs" / "how-to"
-TAKE_OVER = (GUIDES / "take-over-a-database.md").read_text(encoding="utf-8")
-
-
 def execute(url: str, statement: str) -> None:
     """Run one statement on a database."""
 
@@ -67,15 +63,13 @@ def test_times_that_python_does_not_know(migrated_url: str, capsys: pytest.Captu
 
 
 def test_versions_in_another_form(baseline: Path, migrated_url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """The guide to taking over a database corrects them."""
     status = ["status", "--directory", str(baseline), "--database-url", migrated_url]
     execute(migrated_url, "UPDATE schema_migrations SET version = ltrim(version, '0')")
     assert main(status) == 0
     found = capsys.readouterr().out
     assert re.search(r"(?m)^001 +create_plants +pending\b", found)
     assert re.search(r"(?m)^1 +- .*no file", found)
-    (correct,) = re.findall(r"(?m)^UPDATE schema_migrations SET version = lpad.*\n.*;$", TAKE_OVER)
-    execute(migrated_url, correct)
+    execute(migrated_url, "UPDATE schema_migrations SET version = lpad(version, 3, '0')")
     assert main(status) == 0
     assert capsys.readouterr().out.endswith("\n6 applied, 0 pending\n")
 

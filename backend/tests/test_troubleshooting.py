@@ -75,11 +75,11 @@ async def test_an_error_of_up_after_a_savepoint_is_its_own(
                 async with conn.transaction():
                     await conn.execute("DELETE FROM shelves")
             except Exception as error:
-                raise NotImplementedError from error
+                raise LookupError from error
         """,
     )
     text = await failure(migrated_url, tmp_path, errors.MigrationCodeError)
-    assert text.startswith("007_x.py, line 7: up raised NotImplementedError\n")
+    assert text.startswith("007_x.py, line 7: up raised LookupError\n")
 
 
 async def test_each_invalid_index_is_named_at_once_and_at_the_next_start(

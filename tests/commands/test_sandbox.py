@@ -26,51 +26,9 @@ from handbook.rendering import Renderer
 ROOT = Path(__file__).resolve().parents[2]
 INDEX = "docs/how-to/add-an-index.md"
 PSQL, PYTHON = r"plantops\S+[#>] ", ">>> "
-# Pages that a person can follow in one terminal.
-FOLLOWED = [
-    "docs/how-to/add-a-column.md",
-    "docs/how-to/add-a-constraint.md",
-    "docs/how-to/add-a-not-null-column.md",
-    "docs/how-to/add-an-index.md",
-    "docs/how-to/back-up-before-a-migration.md",
-    "docs/how-to/backfill-a-big-table.md",
-    "docs/how-to/bigger-keys.md",
-    "docs/how-to/change-a-column-type.md",
-    "docs/how-to/change-a-default.md",
-    "docs/how-to/change-a-key-to-uuid.md",
-    "docs/how-to/change-jsonb-data.md",
-    "docs/how-to/create-a-table.md",
-    "docs/how-to/delete-old-rows.md",
-    "docs/how-to/deploy-several-replicas.md",
-    "docs/how-to/drop-a-column-or-table.md",
-    "docs/how-to/enum-types.md",
-    "docs/how-to/fix-a-failed-migration.md",
-    "docs/how-to/generated-columns.md",
-    "docs/how-to/move-to-another-schema.md",
-    "docs/how-to/partition-telemetry.md",
-    "docs/how-to/read-schema-migrations.md",
-    "docs/how-to/reclaim-space.md",
-    "docs/how-to/rehearse-a-migration.md",
-    "docs/how-to/rename-a-column.md",
-    "docs/how-to/reset-the-development-database.md",
-    "docs/how-to/resolve-a-version-conflict.md",
-    "docs/how-to/roles-and-grants.md",
-    "docs/how-to/run-in-containers.md",
-    "docs/how-to/run-in-continuous-integration.md",
-    "docs/how-to/seed-reference-data.md",
-    "docs/how-to/split-a-table.md",
-    "docs/how-to/squash-migrations.md",
-    "docs/how-to/take-over-a-database.md",
-    "docs/how-to/test-a-migration.md",
-    "docs/how-to/time-zones.md",
-    "docs/how-to/try-it-on-a-copy.md",
-    "docs/how-to/undo-a-migration.md",
-    "docs/how-to/use-a-managed-postgresql.md",
-    "docs/how-to/use-an-extension.md",
-    "docs/how-to/use-pgbouncer.md",
-    "docs/how-to/views-functions-triggers.md",
-    "docs/how-to/watch-a-long-migration.md",
-]
+# A person can follow them in one terminal: all guides but one without steps, and one for another system.
+GUIDES = sorted(f"docs/how-to/{path.name}" for path in (ROOT / "docs" / "how-to").glob("*.md"))
+FOLLOWED = [page for page in GUIDES if not page.endswith(("choose-a-safe-way.md", "windows-wsl.md"))]
 
 
 @contextmanager

@@ -118,6 +118,13 @@ def test_stages_are_left_out_that_have_passed_on_the_same_files(project: Path) -
     assert stages(project) == ["pages", "site"]
 
 
+def test_what_reads_a_page_runs_with_the_pages() -> None:
+    """Otherwise it would be left out when a page alone has changed."""
+    for stage, directory in (("tools", "tests/harness"), ("tools", "tests/commands"), ("backend", "backend/tests")):
+        for name in floors.modules_of(ROOT / directory, stage):
+            assert not re.search(r'/ "docs" / "(?!assets|website)', (ROOT / name).read_text()), name
+
+
 def test_every_stage_is_compared() -> None:
     makefile = (ROOT / "Makefile").read_text()
     assert re.findall(r"^\t\$\(FLOOR\) (\w+)$", makefile, re.MULTILINE) == [*floors.FLOORS]

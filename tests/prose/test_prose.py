@@ -136,10 +136,7 @@ def test_another_lock_is_found(said: str, slip: str, renderer: Renderer) -> None
     ("said", "slip"),
     [
         *(("undone", "kept"), ("is undone", "isn't\nundone"), ("before", "after"), ("tries", "doesn't try")),
-        *(
-            ("is never edited", "is edited"),
-            ("half a second", "half a minute"),
-        ),
+        *(("is never edited", "is edited"), ("half a second", "half a minute")),
         *(("Each [version", "No [version"), ("applied once", "applied twice"), ("is not read", "is read")),
     ],
 )

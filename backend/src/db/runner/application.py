@@ -8,7 +8,7 @@ import logging
 
 import asyncpg
 
-from ..connection import Connection, settled
+from ..connection import CONNECTION_ERRORS, Connection, settled
 from ..errors import MigrationError
 from . import failures as failure
 from .files import Migration
@@ -63,11 +63,13 @@ async def apply(conn: Connection, version: str, migration: Migration) -> None:
         if committing:
             error.add_note(f"{migration.path.name} was committing: it is not known whether it is recorded.")
         raise
+    except MigrationError:
+        raise
     except (Exception, SystemExit) as error:
         # That a broken connection cannot roll back is no news, and must not hide what broke it.
-        told = next((cause for cause in failure.causes(error) if isinstance(cause, MigrationError)), None)
-        if told is not None:
-            raise told from told.__cause__
+        told = [cause for cause in failure.causes(error) if isinstance(cause, MigrationError)]
+        if told and isinstance(error, CONNECTION_ERRORS):
+            raise told[0] from told[0].__cause__
         if isinstance(error, asyncpg.InterfaceError) and "another operation is in progress" in str(error):
             if is_session(conn):
                 # Nothing can be sent on it, ROLLBACK neither, until the statement that is running has ended.
@@ -96,6 +98,7 @@ async def _run_up(conn: Connection, migration: Migration, sent: Statements) -> N
                 await migration.up(conn)
             finally:
                 if not is_session(conn):
+                    # asyncpg reports each statement when the event loop comes round.
                     await asyncio.sleep(0)
     except asyncio.CancelledError as error:
         if task and task.cancelling() > cancelled_before:

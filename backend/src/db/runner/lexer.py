@@ -10,7 +10,7 @@ _END = ";"
 
 # First what may hold a semicolon or a keyword that is not one, then words and semicolons. A literal may be long:
 # nothing of it is tried twice (++, *+). Read with plain repeats, 30 MB of one take 5 s instead of 0.05 s.
-# A text, which Python compiles when it is first used: a start with nothing to do is spared that.
+# A text, which Python compiles when it is first used. A start with nothing to do is spared that millisecond.
 _LEXEME = r"""(?xs)
     --[^\n]* | (?P<comment>/\*)
     | [eE]'(?:[^'\\]++|\\.|'')*+' | '(?:[^']++|'')*+' | "(?:[^"]++|"")*+"

@@ -56,9 +56,7 @@ async def with_retries(apply: Apply, conn: Connection, version: str, path: Path)
             await keep_lock(conn, path)
         try:
             # The first try is not watched: that costs a connection, and the first try seldom fails.
-            if attempt == 1 or not is_session(conn):
-                return await apply(conn, version, path)
-            async with _watched(conn, seen):
+            async with _watched(conn, seen) if attempt > 1 and is_session(conn) else contextlib.nullcontext():
                 return await apply(conn, version, path)
         except (MigrationSqlError, MigrationCodeError) as error:
             if error.undone and isinstance(error.__cause__, _OUTDATED) and is_session(conn):

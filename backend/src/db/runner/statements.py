@@ -13,8 +13,7 @@ from .lexer import begins_transaction, ends_transaction, statements_of
 from .session import is_session
 
 # Most statements of most migrations. They leave the session and the transaction alone, unless they call a function.
-# This pattern and the next are texts, which Python compiles when they are first used: a start with nothing to do is
-# spared that.
+# This pattern and the next are texts for the same reason as the lexer's.
 _PLAIN = (
     r"(?i)\s*(?:(?:CREATE\s+(?:UNIQUE\s+)?|ALTER\s+|DROP\s+)(?:TABLE|INDEX)|COMMENT\s+ON|SAVEPOINT|RELEASE)\b"
     r"[^;]*;?\s*\Z"

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from prose import figures, pictures, references, statements, tables
+from prose import checks, figures, pictures, references, tables
 from prose.sections import LINK, ROOT, Finding, Section, handbook
 from prose.table import TABLE
 from trials.figures import percent, row, say, write
@@ -26,10 +26,6 @@ PAIRS = (
 )
 OTHER = {one: other for pair in PAIRS for one, other in (pair, pair[::-1])}
 WORD = re.compile(rf"(?i)(?<![\w`-])(?:{'|'.join(OTHER)})(?![\w`-])")
-CHECKS = (
-    *(figures.check, figures.check_releases, references.check),
-    *(statements.check_locks, statements.check),
-)
 STEP = re.compile(r"(?m)^(\w+ ->.*)\n(\w+ ->.*)$")
 
 
@@ -112,11 +108,7 @@ def more(text: str) -> str:
 def noticed(page: Sequence[Section], section: Section, lie: Lie) -> Finding | None:
     """What a check finds of a page with a lie in it."""
     altered = section.altered(lie.start, lie.end, lie.text)
-    for check in CHECKS:
-        if found := next(check(altered), None):
-            return found
-    whole = [altered if one is section else one for one in page]
-    return next((found for check in (tables.check, pictures.check) for found in check(whole)), None)
+    return next(checks.findings([altered if one is section else one for one in page], [altered]), None)
 
 
 def main() -> None:

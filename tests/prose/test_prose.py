@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 import pytest
 
 from handbook.rendering import Renderer
-from prose import errors, figures, literals, pictures, references, statements, tables
-from prose.sections import Finding, Section, handbook, sections
+from prose import checks, errors, literals, references, statements, tables
+from prose.sections import handbook, sections
 
-CHECKS: dict[str, Callable[[Section], Iterator[Finding]]] = {
-    "literals": literals.check,
-    "figures": figures.check,
-    "releases": figures.check_releases,
-    "references": references.check,
-    "locks": statements.check_locks,
-    "statements": statements.check,
-}
 PAGE = """# Ferns
 
 A fern waits for `lock_timeout`, half a second, three times on PostgreSQL 14 and newer, as `make check` and
@@ -40,9 +30,7 @@ SET statement_timeout = 7;
 
 @pytest.mark.parametrize("page", handbook())
 def test_a_page_says_what_is_so(page: str) -> None:
-    parts = handbook()[page]
-    found = [finding for check in CHECKS.values() for section in parts for finding in check(section)]
-    found += [*tables.check(parts), *pictures.check(parts)]
+    found = [*checks.findings(handbook()[page])]
     advice = "Correct it, or show it. What no block can show: tests/prose/named.md, STATED of tests/prose/figures.py."
     assert found == [], "\n".join([*map(str, found), advice])
 
@@ -92,7 +80,7 @@ def test_a_slip_is_found_at_its_line(said: str, slip: str, check: str, renderer:
     altered = PAGE.replace(said, slip)
     for text, expected in ((PAGE, []), (altered, [altered[: altered.index(slip)].count("\n") + 1])):
         page = sections("docs/how-to/ferns.md", text, renderer)
-        assert [finding.line for section in page for finding in CHECKS[check](section)] == expected
+        assert [finding.line for section in page for finding in checks.OF_A_SECTION[check](section)] == expected
 
 
 LOCKS = """# Locks

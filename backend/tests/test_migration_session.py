@@ -190,7 +190,7 @@ async def test_the_statement_of_a_killed_runner_is_outlasted(
     statement = asyncio.create_task(left.execute("SELECT pg_sleep(600)"))
     looking = await asyncpg.connect(database_url)
     async with asyncio.timeout(PATIENCE):
-        while not await looking.fetch(lock._LEFT):  # noqa: ASYNC110 - a statement of another session has no event
+        while not await lock.sessions(looking, lock._LEFT):  # noqa: ASYNC110 - a statement of another session has no event
             await asyncio.sleep(0.02)
         running = asyncio.create_task(run_migrations(database_url, directory=tmp_path))
         while "waiting for the statement of a runner that has gone" not in caplog.text:  # noqa: ASYNC110 - nor has a log

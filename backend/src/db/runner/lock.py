@@ -10,8 +10,6 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import asyncpg
-
 from ..connection import CONNECTION_ERRORS, Connection, settled
 from ..errors import DatabaseUnavailableError
 from . import failures as failure
@@ -33,12 +31,13 @@ REPORT_AFTER = 1.0
 REPORT_EVERY = 30.0
 
 # Of its SQL the first words only: the rest may hold what is nobody's business, and the log is read by many.
-_SESSION = r"""
-    pid,
+_SESSIONS = r"""
+    SELECT pid,
     coalesce(nullif(application_name, ''), 'no application name') AS application,
     coalesce(state, 'in a state that this role may not see') AS state,
     coalesce(to_char(coalesce(xact_start, backend_start), 'YYYY-MM-DD HH24:MI:SS TZ'), 'an unknown time') AS since,
     substring(query FROM '^\s*([[:alpha:]]+(?:\s+[[:alpha:]_][^\s''"$;(=,]*){0,2})') AS query
+    FROM pg_stat_activity WHERE
 """
 _LOCK = f"""
     FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
@@ -46,22 +45,18 @@ _LOCK = f"""
         AND (classid::bigint << 32) | objid::bigint = {LOCK_KEY}
 """  # noqa: S608 - only constants of this module are put in
 _HELD = f"SELECT {_LOCK} AND pid = pg_backend_pid()"
-_HOLDERS = f"SELECT {_SESSION} FROM pg_stat_activity WHERE pid IN (SELECT pid {_LOCK})"  # noqa: S608 - likewise
-# What a runner that was killed was doing: behind a pooler its statement can outlive its lock.
-_LEFT = f"""
-    SELECT {_SESSION} FROM pg_stat_activity
-    WHERE datname = current_database() AND application_name = '{APPLICATION}' AND state = 'active'
-"""  # noqa: S608 - only constants of this module are put in
-# Whether the pooler has other connections to this database.
-_OTHERS = """
-    SELECT FROM pg_stat_activity
-    WHERE datname = current_database() AND usename = session_user AND pid <> pg_backend_pid()
-        AND client_addr IS NOT DISTINCT FROM inet_client_addr()
-"""
 _TRY = "SELECT pg_try_advisory_lock($1)"
-_BLOCKERS = f"""
-    SELECT {_SESSION} FROM pg_stat_activity WHERE pid = ANY (pg_blocking_pids($1)) ORDER BY xact_start
-"""  # noqa: S608 - only constants of this module are put in
+
+# Which sessions: those that have the lock, and those that a server process waits for.
+_HOLDERS = f"pid IN (SELECT pid {_LOCK})"
+BLOCKERS = "pid = ANY (pg_blocking_pids($1))"
+# What a runner that was killed was doing: behind a pooler its statement can outlive its lock.
+_LEFT = f"datname = current_database() AND application_name = '{APPLICATION}' AND state = 'active'"
+# The other ones that the pooler has to this database.
+_OTHERS = """
+    datname = current_database() AND usename = session_user AND pid <> pg_backend_pid()
+    AND client_addr IS NOT DISTINCT FROM inet_client_addr()
+"""
 
 
 def jittered(seconds: float) -> float:
@@ -86,21 +81,15 @@ async def one_runner(conn: Connection) -> AsyncIterator[Connection]:
     if is_session(conn) and conn.pooled:
         async with _held_by_transaction(conn) as working:
             yield working
-    else:
-        async with _held_by_session(conn):
-            yield conn
-
-
-@contextlib.asynccontextmanager
-async def _held_by_session(conn: Connection) -> AsyncIterator[None]:
-    """Hold the lock in the session that works, so that it ends with the work, however that ends."""
+        return
+    # The session that works holds it, so that it ends with the work, however that ends.
     queue = Queue()
     await conn.execute(settings())
     while not await conn.fetchval(_TRY, LOCK_KEY):
         await queue.report(conn)
         await queue.pause()
     try:
-        yield
+        yield conn
     finally:
         if not await settled(conn.is_closed()):
             await conn.execute(f"SELECT pg_advisory_unlock({LOCK_KEY})")
@@ -140,7 +129,7 @@ async def _while_it_lasts(holder: Session) -> AsyncIterator[None]:
 
 async def _outlast_killed_runners(holder: Session, queue: Queue) -> None:
     """Wait until no statement of another runner is at work."""
-    while left := _sessions(await _fetch_anew(holder, _LEFT)):
+    while left := await sessions(holder, _LEFT):
         queue.tell(f"the statement of a runner that has gone, {left}")
         await queue.pause()
 
@@ -149,7 +138,7 @@ async def _refuse_single_connection(conn: Session, holder: Session) -> None:
     """Refuse to work where the pooler has no connection to the server but the one that has the lock."""
     answer = asyncio.create_task(conn.execute("SELECT 1"))
     await asyncio.wait([answer], timeout=SINGLE_TIMEOUT)
-    if not answer.done() and await _fetch_anew(holder, _OTHERS):
+    if not answer.done() and await sessions(holder, _OTHERS):
         await asyncio.wait([answer], timeout=BUSY_TIMEOUT)
     if not answer.done():
         conn.terminate()
@@ -160,12 +149,6 @@ async def _refuse_single_connection(conn: Session, holder: Session) -> None:
             " let DATABASE_URL name the server itself."
         )
     answer.result()
-
-
-async def _fetch_anew(holder: Session, question: str) -> list[asyncpg.Record]:
-    """Ask for sessions in a transaction, within which PostgreSQL shows the same ones again otherwise."""
-    await holder.execute("SELECT pg_stat_clear_snapshot()")
-    return await holder.fetch(question)
 
 
 async def keep_lock(conn: Session, path: Path) -> None:
@@ -198,8 +181,7 @@ class Queue:
     async def report(self, conn: Connection) -> None:
         """Log who has the lock, if the wait is long."""
         if time.monotonic() >= self._report_at:
-            async with conn.transaction():
-                holders = _sessions(await conn.fetch(_HOLDERS))
+            holders = await sessions(conn, _HOLDERS)
             self.tell(f"the migration lock, held by {holders or 'a session that has just ended'}")
 
     def tell(self, what: str) -> None:
@@ -214,14 +196,12 @@ class Queue:
         self._pause = min(2 * self._pause, LAST_PAUSE)
 
 
-async def blockers(conn: Connection, pid: int) -> str:
-    """Say which sessions a server process waits for, one after the other; empty when it waits for none."""
-    return _sessions(await conn.fetch(_BLOCKERS, pid))
-
-
-def _sessions(rows: list[asyncpg.Record]) -> str:
+async def sessions(conn: Connection, which: str, *arguments: int) -> str:
+    """Say which sessions of the server a condition holds for, one after the other; empty when it holds for none."""
+    # In a transaction PostgreSQL shows the same ones again otherwise.
+    await conn.execute("SELECT pg_stat_clear_snapshot()")
     return "; ".join(
         f"process {row['pid']} ({row['application']}), {row['state']} since {row['since']}"
         + (f", with: {row['query']} …" if row["query"] else "")
-        for row in rows
+        for row in await conn.fetch(f"{_SESSIONS} {which} ORDER BY xact_start", *arguments)
     )

@@ -13,7 +13,7 @@ import asyncpg
 from ..connection import Connection
 from ..errors import DatabaseUnavailableError, MigrationCodeError, MigrationSqlError
 from . import failures as failure
-from .lock import blockers, jittered, keep_lock
+from .lock import BLOCKERS, jittered, keep_lock, sessions
 from .session import LOCK_TIMEOUT, Session, is_session, settings
 
 Apply = Callable[[Connection, str, Path], Awaitable[None]]
@@ -47,7 +47,6 @@ async def with_retries(apply: Apply, conn: Connection, version: str, path: Path)
     Raises:
         MigrationError: what ``apply`` raised, or LockTimeoutError after the last try.
     """
-    pause = FIRST_LOCK_PAUSE
     seen: list[str] = []
     attempt = 0
     while True:
@@ -62,14 +61,12 @@ async def with_retries(apply: Apply, conn: Connection, version: str, path: Path)
             if error.undone and isinstance(error.__cause__, _OUTDATED) and is_session(conn):
                 return await _apply_without_cache(apply, conn, version, path)
             state = getattr(error.__cause__, "sqlstate", None)
-            if not error.undone or state not in RETRIED:
+            if not error.undone or state not in RETRIED or (attempt == LOCK_TRIES and state == "40001"):
                 raise
             blocker = seen[-1] if seen else "another session"
-            if attempt == LOCK_TRIES and state == "40001":
-                raise
             if attempt == LOCK_TRIES:
                 raise failure.lock_timeout(error, LOCK_TRIES, blocker) from error
-            wait = jittered(pause)
+            wait = jittered(min(FIRST_LOCK_PAUSE * 2 ** (attempt - 1), LAST_LOCK_PAUSE))
             logger.warning(
                 "%s %s (try %d of %d), and tries again in %.1f s; in its way: %s",
                 (error.file or path).name,
@@ -80,7 +77,6 @@ async def with_retries(apply: Apply, conn: Connection, version: str, path: Path)
                 blocker,
             )
         await asyncio.sleep(wait)
-        pause = min(2 * pause, LAST_LOCK_PAUSE)
 
 
 async def _apply_without_cache(apply: Apply, conn: Session, version: str, path: Path) -> None:
@@ -107,6 +103,7 @@ async def _watch(conn: Session, seen: list[str]) -> None:
     with contextlib.suppress(DatabaseUnavailableError):
         async with conn.another("plantops-migrations-observer") as observer:
             while True:
+                # In one transaction, for a pooler may give each its own session.
                 async with observer.transaction():
-                    seen.extend(filter(None, [await blockers(observer, conn.server_pid)]))
+                    seen.extend(filter(None, [await sessions(observer, BLOCKERS, conn.server_pid)]))
                 await asyncio.sleep(LOCK_TIMEOUT / 1000 / 4)

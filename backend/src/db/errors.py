@@ -26,6 +26,9 @@ class MigrationError(Exception):
     code: ClassVar[str] = "PM00"
     undone = False
 
+    def __init_subclass__(cls, code: str) -> None:
+        cls.code = code
+
     def __init__(self, message: str, *, file: Path | None = None, line: int | None = None) -> None:
         super().__init__(message)
         self.message = message
@@ -45,43 +48,31 @@ class MigrationError(Exception):
         return f"{place}{self.message}\n[{self.code}] Background: {self.page}"
 
 
-class MigrationDirectoryError(MigrationError):
+class MigrationDirectoryError(MigrationError, code="PM01"):
     """The directory of the migrations does not exist, cannot be read, or has no migrations."""
 
-    code = "PM01"
 
-
-class MigrationNameError(MigrationError):
+class MigrationNameError(MigrationError, code="PM02"):
     """The name of a file in the directory does not start with a version."""
 
-    code = "PM02"
 
-
-class DuplicateVersionError(MigrationError):
+class DuplicateVersionError(MigrationError, code="PM03"):
     """Two files have one version."""
 
-    code = "PM03"
 
-
-class MigrationLoadError(MigrationError):
+class MigrationLoadError(MigrationError, code="PM04"):
     """A migration file cannot be read, does not parse, or fails while it is imported."""
 
-    code = "PM04"
 
-
-class MissingUpError(MigrationError, ValueError):
+class MissingUpError(MigrationError, ValueError, code="PM05"):
     """A migration file defines no ``up``."""
 
-    code = "PM05"
 
-
-class UpNotAsyncError(MigrationError, ValueError):
+class UpNotAsyncError(MigrationError, ValueError, code="PM06"):
     """The ``up`` of a migration file is not an ``async def`` function."""
 
-    code = "PM06"
 
-
-class MigrationSqlError(MigrationError):
+class MigrationSqlError(MigrationError, code="PM07"):
     """PostgreSQL refused a statement of a migration.
 
     Arguments:
@@ -93,8 +84,6 @@ class MigrationSqlError(MigrationError):
         hint: PostgreSQL's hint, if it gave one.
     """
 
-    code = "PM07"
-
     def __init__(  # noqa: PLR0913 - these are the fields of PostgreSQL's own error report
         self, message: str, *, file: Path, line: int | None, sqlstate: str, detail: str | None, hint: str | None
     ) -> None:
@@ -102,49 +91,33 @@ class MigrationSqlError(MigrationError):
         self.sqlstate, self.detail, self.hint = sqlstate, detail, hint
 
 
-class MigrationCodeError(MigrationError):
+class MigrationCodeError(MigrationError, code="PM08"):
     """The Python code of ``up`` raised an exception that is not PostgreSQL's."""
 
-    code = "PM08"
 
-
-class TransactionEndedError(MigrationError):
+class TransactionEndedError(MigrationError, code="PM09"):
     """A migration ended the transaction that its record belongs to, or left one of its own open."""
 
-    code = "PM09"
 
-
-class SwallowedErrorError(MigrationError):
+class SwallowedErrorError(MigrationError, code="PM10"):
     """A migration caught a SQL error and went on, in a transaction that can no longer commit."""
 
-    code = "PM10"
 
-
-class InvalidIndexError(MigrationError):
+class InvalidIndexError(MigrationError, code="PM11"):
     """A migration left an invalid index behind, or passed one over because it has the right name."""
 
-    code = "PM11"
 
-
-class LockTimeoutError(MigrationError):
+class LockTimeoutError(MigrationError, code="PM12"):
     """A migration could not get its table lock in any of its tries."""
 
-    code = "PM12"
 
-
-class DatabaseUnavailableError(MigrationError):
+class DatabaseUnavailableError(MigrationError, code="PM13"):
     """No connection to the database can be made."""
 
-    code = "PM13"
 
-
-class ConnectionLostError(MigrationError):
+class ConnectionLostError(MigrationError, code="PM14"):
     """The connection broke while the migrations were being applied."""
 
-    code = "PM14"
 
-
-class HistoryError(MigrationError):
+class HistoryError(MigrationError, code="PM15"):
     """The table ``schema_migrations`` cannot be created, read or written."""
-
-    code = "PM15"

@@ -74,7 +74,8 @@ def main(arguments: Sequence[str]) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         parsed = _parser(arguments).parse_args(arguments)
-        status: int = _run(parsed)
+        with _database(parsed.database_url) if parsed.has_database else contextlib.nullcontext() as parsed.database_url:
+            status: int = parsed.run(parsed)
         sys.stdout.flush()
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
@@ -143,12 +144,6 @@ def _add_arguments(parser: argparse.ArgumentParser, command: _Command) -> None:
         )
     if command.reports:
         parser.add_argument("--json", action="store_true", help="print the report as one JSON object")
-
-
-def _run(parsed: argparse.Namespace) -> int:
-    with _database(parsed.database_url) if parsed.has_database else contextlib.nullcontext() as parsed.database_url:
-        status: int = parsed.run(parsed)
-    return status
 
 
 @contextlib.contextmanager

@@ -10,7 +10,6 @@ import logging
 import shutil
 import sys
 import time
-from typing import TextIO
 
 import asyncpg
 
@@ -44,20 +43,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Apply the pending migrations and return the exit status."""
-    progress = _Progress(sys.stderr, shown=sys.stderr.isatty() and not arguments.json)
-    handler = _Lines(progress, quiet=arguments.json)
+    output = _Output(quiet=arguments.json)
     level = _RUNNER.level
-    _RUNNER.addHandler(handler)
-    _RUNNER.setLevel(logging.DEBUG if progress.shown else logging.INFO)
+    _RUNNER.addHandler(output)
+    _RUNNER.setLevel(logging.DEBUG if output.on_terminal else logging.INFO)
     try:
-        applied = run_until_signalled(_migrate(arguments, progress))
+        applied = run_until_signalled(_migrate(arguments, output))
     finally:
         with contextlib.suppress(OSError):
-            progress.clear()
-        _RUNNER.removeHandler(handler)
+            output.clear()
+        _RUNNER.removeHandler(output)
         _RUNNER.setLevel(level)
-    if handler.failure is not None:
-        raise handler.failure
+    if output.failure is not None:
+        raise output.failure
     if arguments.json:
         sys.stdout.write(json.dumps({"applied": applied}) + "\n")
     elif not applied:
@@ -65,8 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-async def _migrate(arguments: argparse.Namespace, progress: _Progress) -> list[str]:
-    ticking = asyncio.create_task(progress.tick())
+async def _migrate(arguments: argparse.Namespace, output: _Output) -> list[str]:
+    ticking = asyncio.create_task(output.tick())
     try:
         return await _migrate_when_ready(arguments)
     finally:
@@ -93,14 +91,18 @@ async def _migrate_when_ready(arguments: argparse.Namespace) -> list[str]:
         await asyncio.sleep(min(_PAUSE, max(deadline - time.monotonic(), 0)))
 
 
-class _Lines(logging.Handler):
-    """Writes what the runner logs: what it applied to standard output, and warnings to standard error."""
+class _Output(logging.Handler):
+    """Writes what the runner logs: what it applied to standard output, and warnings to standard error.
 
-    def __init__(self, progress: _Progress, *, quiet: bool) -> None:
+    The last line of a terminal says what is being done and for how long.
+    """
+
+    def __init__(self, *, quiet: bool) -> None:
         super().__init__()
-        self._progress = progress
-        self._quiet = quiet
+        self.on_terminal = sys.stderr.isatty() and not quiet
         self.failure: OSError | None = None
+        self._quiet = quiet
+        self._doing, self._since = "connecting", time.monotonic()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record; that it cannot be written must not end the migration that says it."""
@@ -112,48 +114,33 @@ class _Lines(logging.Handler):
     def _write(self, record: logging.LogRecord) -> None:
         message = record.getMessage()
         if record.levelno < logging.INFO:
-            self._progress.show(message)
+            self._doing, self._since = message, time.monotonic()
+            self._draw()
             return
-        self._progress.clear()
+        self.clear()
         if record.levelno >= logging.WARNING:
             sys.stderr.write(f"warning: {message}\n")
         elif not self._quiet:
             sys.stdout.write(f"{message}\n")
             sys.stdout.flush()
 
-
-class _Progress:
-    """The last line of a terminal, which says what is being done and for how long."""
-
-    def __init__(self, stream: TextIO, *, shown: bool) -> None:
-        self._stream = stream
-        self.shown = shown
-        self._text = "connecting"
-        self._started = time.monotonic()
-
-    def show(self, text: str) -> None:
-        """Show a text from now on."""
-        self._text = text
-        self._started = time.monotonic()
-        self._draw()
-
-    def clear(self) -> None:
-        """Make room for another line; what is shown is shown again below it, unless something else is."""
-        if self.shown:
-            self._write("")
-
     async def tick(self) -> None:
-        """Keep the time on the line going."""
+        """Keep the time on the last line going."""
         with contextlib.suppress(OSError):  # the terminal has gone
-            while self.shown:
+            while self.on_terminal:
                 await asyncio.sleep(_TICK)
                 self._draw()
 
     def _draw(self) -> None:
-        seconds = int(time.monotonic() - self._started)
-        self._write(f"{self._text}, {seconds} s" if seconds else self._text)
+        seconds = int(time.monotonic() - self._since)
+        self._show(f"{self._doing}, {seconds} s" if seconds else self._doing)
 
-    def _write(self, text: str) -> None:
+    def clear(self) -> None:
+        """Make room for another line; what was shown is shown again below it, unless something else is."""
+        if self.on_terminal:
+            self._show("")
+
+    def _show(self, text: str) -> None:
         width = shutil.get_terminal_size().columns - 1
-        self._stream.write(f"\r\033[K{text[:width]}")
-        self._stream.flush()
+        sys.stderr.write(f"\r\033[K{text[:width]}")
+        sys.stderr.flush()

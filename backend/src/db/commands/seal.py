@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 from ..runner.files import get_migration_files, loaded, refuse_empty
@@ -37,8 +36,20 @@ def run(arguments: argparse.Namespace) -> int:
     added: dict[str, str] = {}
     for name in checksums.names(directory):
         version = checksums.version_of(name)
-        if not arguments.versions or (int(version) if version else "") in wanted:
-            added |= _seal(directory / name, name, sealed, is_migration=name in migrations)
+        if arguments.versions and (int(version) if version else "") not in wanted:
+            continue
+        digest = checksums.digest(directory / name)
+        if name not in sealed:
+            if name in migrations:
+                _refuse_unfinished(directory / name)
+            added[name] = digest
+        elif sealed[name] != digest:
+            kind = "migration" if name in migrations else "file"
+            raise Refusal(
+                f"{name} is not what it was when it was sealed; nothing is sealed.\n"
+                f"Put it back, and add another {kind} for the change. If no database has applied it, take its line out"
+                f" of {checksums.NAME} and seal it again."
+            )
     if added:
         checksums.write(directory, sealed | added)
     sys.stdout.writelines(f"sealed {name}\n" for name in added)
@@ -47,20 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _seal(path: Path, name: str, sealed: Mapping[str, str], *, is_migration: bool) -> dict[str, str]:
-    """Return the digest of a file by its name, or nothing where it is sealed already."""
-    digest = checksums.digest(path)
-    if name not in sealed:
-        if is_migration:
-            if UNFINISHED.encode() in path.read_bytes():
-                raise Refusal(f"{name} is still the template. Write its statements; nothing is sealed.")
-            with loaded(path):
-                pass
-        return {name: digest}
-    if sealed[name] != digest:
-        raise Refusal(
-            f"{name} is not what it was when it was sealed; nothing is sealed.\n"
-            f"Put it back, and add another {'migration' if is_migration else 'file'} for the change. If no database has"
-            f" applied it, take its line out of {checksums.NAME} and seal it again."
-        )
-    return {}
+def _refuse_unfinished(path: Path) -> None:
+    if UNFINISHED.encode() in path.read_bytes():
+        raise Refusal(f"{path.name} is still the template. Write its statements; nothing is sealed.")
+    with loaded(path):
+        pass

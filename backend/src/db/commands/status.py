@@ -16,6 +16,7 @@ from ..runner.history import has_migrations_table
 from ..runner.session import explained
 from .interruption import run_until_signalled
 
+_APPLIED, _PENDING = "applied", "pending"
 # Python knows neither infinity nor the years before 1 and after 9999.
 _HISTORY = """
     SELECT version, CASE WHEN isfinite(applied_at) AND extract(year FROM applied_at) BETWEEN 1 AND 9998
@@ -35,11 +36,15 @@ def run(arguments: argparse.Namespace) -> int:
     refuse_empty(arguments.directory, files)
     applied = run_until_signalled(_applied(arguments.database_url))
     rows = rows_of(files, applied)
+    pending = sum(row.state == _PENDING for row in rows)
+    counts = {_APPLIED: len(rows) - pending, _PENDING: pending}
     if arguments.json:
-        _write_json(rows)
+        report = {**counts, "migrations": [row._asdict() for row in rows]}
+        sys.stdout.write(json.dumps(report, indent=2, default=datetime.isoformat) + "\n")
     else:
-        sys.stdout.writelines(f"{line}\n" for line in _lines(rows))
-    return 1 if arguments.check and any(row.pending for row in rows) else 0
+        total = ", ".join(f"{count} {state}" for state, count in counts.items())
+        sys.stdout.writelines(f"{line}\n" for line in (*_lines(rows), "", total))
+    return 1 if arguments.check and pending else 0
 
 
 async def _applied(database_url: str) -> dict[str, datetime | None]:
@@ -60,7 +65,7 @@ class Row(NamedTuple):
 
     version: str
     name: str | None
-    pending: bool
+    state: str
     applied_at: datetime | None
     odd: str | None
 
@@ -76,23 +81,22 @@ def rows_of(files: Sequence[tuple[str, Path]], applied: Mapping[str, datetime | 
     versions = sorted({*names, *applied}, key=version_order)
     rows: list[Row] = []
     newer: tuple[str, datetime] | None = None  # of the versions above, the one that was applied first
-    newest_applied: str | None = None
+    newest: str | None = None  # of those that are applied
     for version in reversed(versions):
+        state = _APPLIED if version in applied else _PENDING
         at = applied.get(version)
-        pending = version not in applied
         odd = None
-        if pending:
-            if newest_applied is not None:
-                odd = f"out of order: {newest_applied} is applied"
-        else:
-            newest_applied = newest_applied or version
-            if version not in names:
-                odd = "no file: is the code older than the database?"
-            elif at is not None and newer is not None and at > newer[1]:
-                odd = f"out of order: applied after {newer[0]}"
-            if at is not None and (newer is None or at < newer[1]):
-                newer = (version, at)
-        rows.append(Row(version, names.get(version), pending, at, odd))
+        if state == _APPLIED:
+            newest = newest or version
+        if version not in names:
+            odd = "no file: is the code older than the database?"
+        elif state == _PENDING and newest is not None:
+            odd = f"out of order: {newest} is applied"
+        elif at is not None and newer is not None and at > newer[1]:
+            odd = f"out of order: applied after {newer[0]}"
+        if at is not None and (newer is None or at < newer[1]):
+            newer = (version, at)
+        rows.append(Row(version, names.get(version), state, at, odd))
     return rows[::-1]
 
 
@@ -100,28 +104,10 @@ def _lines(rows: Sequence[Row]) -> list[str]:
     header = ("version", "name", "applied", "")
     table = [header, *((row.version, row.name or "-", _when(row), row.odd or "") for row in rows)]
     widths = [max(len(line[column]) for line in table) for column in range(len(header))]
-    lines = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in table]
-    pending = sum(row.pending for row in rows)
-    return [*lines, "", f"{len(rows) - pending} applied, {pending} pending"]
+    return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in table]
 
 
 def _when(row: Row) -> str:
-    if row.pending:
-        return "pending"
+    if row.state == _PENDING:
+        return _PENDING
     return f"{row.applied_at:%Y-%m-%d %H:%M:%S} UTC" if row.applied_at else "at an unknown time"
-
-
-def _write_json(rows: Sequence[Row]) -> None:
-    migrations = [
-        {
-            "version": row.version,
-            "name": row.name,
-            "state": "pending" if row.pending else "applied",
-            "applied_at": row.applied_at.isoformat() if row.applied_at else None,
-            "odd": row.odd,
-        }
-        for row in rows
-    ]
-    pending = sum(row.pending for row in rows)
-    report = {"applied": len(rows) - pending, "pending": pending, "migrations": migrations}
-    sys.stdout.write(json.dumps(report, indent=2) + "\n")

@@ -5,15 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from pathlib import Path
 
 import asyncpg
 
 from ..connection import CONNECTION_ERRORS, Connection, settled
-from ..errors import MigrationError
+from ..errors import (
+    InvalidIndexError,
+    MigrationCodeError,
+    MigrationError,
+    SwallowedErrorError,
+    TransactionEndedError,
+)
 from . import failures as failure
 from .files import Migration
 from .history import mark_migration_applied
 from .lock import keep_lock
+from .redaction import described
 from .session import Session, is_lost, is_session, settings
 from .statements import Statements
 from .unawaited import Unawaited
@@ -74,10 +82,13 @@ async def apply(conn: Connection, version: str, migration: Migration) -> None:
             if is_session(conn):
                 # Nothing can be sent on it, ROLLBACK neither, until the statement that is running has ended.
                 conn.terminate()
-            raise failure.connection_busy(migration, error) from error
+            line = failure.line_of(migration.path, error)
+            text = failure.BUSY.format(outcome=failure.outcome(migration))
+            raise MigrationCodeError(text, file=migration.path, line=line) from error
         if isinstance(error, asyncpg.InFailedSQLTransactionError) and migration.transactional:
             # Only the consequence: the cause is the error before it, which up has caught.
-            raise failure.error_swallowed(migration, sent.aborted_by) from error
+            first = f"The first error was {described(sent.aborted_by)}\n" if sent.aborted_by is not None else ""
+            raise SwallowedErrorError(failure.SWALLOWED.format(first=first), file=migration.path) from error
         if await is_lost(conn, error):
             raise failure.connection_lost(error, migration.path) from error
         raise failure.up_failed(migration, error) from error
@@ -114,18 +125,17 @@ async def _run_up(conn: Connection, migration: Migration, sent: Statements) -> N
     except BaseExceptionGroup as group:
         raise failure.first_cause(group) from group
     for warning in unawaited.found(migration.path):
-        raise failure.never_awaited(migration, warning)
+        text = failure.NEVER_AWAITED.format(warning=warning.message, outcome=failure.outcome(migration))
+        raise MigrationCodeError(text, file=Path(warning.filename), line=warning.lineno)
 
 
 async def _run_inside(conn: Connection, migration: Migration, sent: Statements) -> None:
     """Run ``up`` in the transaction that the connection is in, and see that it is still the same one."""
     try:
         await _run_up(conn, migration, sent)
-    except MigrationError:
-        raise
     except (Exception, SystemExit) as error:
         going_on = await settled(conn.is_in_transaction()) and not sent.ends_transaction
-        if going_on or await is_lost(conn, error):
+        if isinstance(error, MigrationError) or going_on or await is_lost(conn, error):
             raise
         raise failure.transaction_ended(migration, error) from error
     # Of COMMIT AND CHAIN, and of COMMIT and BEGIN together, the connection shows nothing.
@@ -161,12 +171,14 @@ async def _run_outside(conn: Connection, version: str, migration: Migration, sen
             await _tidy(conn, migration, sent)
     if not joined and await settled(conn.is_in_transaction()):
         await conn.execute("ROLLBACK")
-        raise failure.transaction_left_open(migration)
+        raise TransactionEndedError(failure.LEFT_OPEN, file=migration.path)
     invalid = await _invalid_indexes(conn)
     if left := [index for index in invalid if index not in old]:
-        raise failure.indexes_left(migration, left)
+        text = failure.INDEXES_LEFT.format(outcome=failure.outcome(migration, left))
+        raise InvalidIndexError(text, file=migration.path)
     if passed_over := [index for index, name in invalid.items() if name in sent.mentioned]:
-        raise failure.indexes_passed_over(migration, passed_over)
+        text = failure.INDEXES_PASSED_OVER.format(drops=failure.drops(passed_over))
+        raise InvalidIndexError(text, file=migration.path)
     if invalid:
         logger.warning(
             "the database has an invalid index, which no query uses, and which %s has nothing to do with: %s",

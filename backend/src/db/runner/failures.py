@@ -1,10 +1,9 @@
-"""What a failed migration says: the text of each error, made from what went wrong."""
+"""What a failed migration says: the text of each error, and what an exception means."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from warnings import WarningMessage
 
 import asyncpg
 
@@ -12,18 +11,50 @@ from ..errors import (
     ConnectionLostError,
     DatabaseUnavailableError,
     HistoryError,
-    InvalidIndexError,
-    LockTimeoutError,
     MigrationCodeError,
     MigrationError,
     MigrationSqlError,
-    SwallowedErrorError,
     TransactionEndedError,
 )
 from .files import Migration, describe, line_in
 from .redaction import described, public_message, public_sql, query_of, shown_sql
 
 _UNDONE = "Nothing of this migration is kept, and it is not recorded."
+
+# What is wrong with an up, beside the errors that come out of it.
+BUSY = (
+    "up sent a statement while another one was still running.\n"
+    "A connection runs one statement at a time: await each of them, and start none with gather, create_task or a"
+    " TaskGroup.\n{outcome}"
+)
+NEVER_AWAITED = "{warning}, so what it was to do has not been done.\nWrite await before the call.\n{outcome}"
+SWALLOWED = (
+    "a statement failed, and up went on as if it had not.\n{first}"
+    "PostgreSQL commits nothing of a transaction after an error. Let the error out of up, or put the statement that"
+    " may fail into async with conn.transaction(), which makes a savepoint.\n"
+    f"{_UNDONE}"
+)
+LEFT_OPEN = (
+    "up began a transaction and left it open; it has been rolled back.\n"
+    "The migration is not recorded. End each BEGIN in it with COMMIT, or use async with conn.transaction()."
+)
+INDEXES_LEFT = "up left an invalid index.\n{outcome}"
+INDEXES_PASSED_OVER = (
+    "an earlier CREATE INDEX CONCURRENTLY failed, and IF NOT EXISTS passes over what it left.\n"
+    "PostgreSQL reads no invalid index, though it may still keep it up to date. The migration is not recorded."
+    " Remove the index, then start again:{drops}"
+)
+# And what comes between, which is no fault of it.
+TABLE_LOCKED = (
+    "could not lock a table in {tries} tries.\nIn its way: {blocker}\n"
+    "Let that transaction end, or end its session with SELECT pg_terminate_backend(the process's number);"
+    f" then start again.\n{_UNDONE}"
+)
+LOCK_LOST = (
+    "the migration lock is no longer this runner's, and another runner may be at work.\n"
+    "The connection that held it has ended (a pooler or the server closed it), or the migration released it. This"
+    " migration is not recorded. Start again: what is recorded is not run again."
+)
 
 # What to do about an error, by its SQLSTATE.
 _REMEDIES = {
@@ -69,27 +100,6 @@ def connection_lost(error: BaseException, path: Path | None = None) -> Migration
     )
 
 
-def lock_lost(path: Path) -> ConnectionLostError:
-    """Return the error for a runner that finds the migration lock in other hands, or in nobody's."""
-    return ConnectionLostError(
-        "the migration lock is no longer this runner's, and another runner may be at work.\n"
-        "The connection that held it has ended (a pooler or the server closed it), or the migration released it. This"
-        " migration is not recorded. Start again: what is recorded is not run again.",
-        file=path,
-    )
-
-
-def connection_busy(migration: Migration, error: BaseException) -> MigrationCodeError:
-    """Return the error for an ``up`` that has the connection run two statements at once, which asyncpg refuses."""
-    return MigrationCodeError(
-        "up sent a statement while another one was still running.\n"
-        "A connection runs one statement at a time: await each of them, and start none with gather, create_task or a"
-        f" TaskGroup.\n{_outcome(migration)}",
-        file=migration.path,
-        line=_line(migration.path, error),
-    )
-
-
 def first_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """Return the exception of a group that says most: an error of PostgreSQL's, or else the first."""
     leaves = [first_cause(error) if isinstance(error, BaseExceptionGroup) else error for error in group.exceptions]
@@ -104,7 +114,7 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _line(path: Path, error: BaseException) -> int | None:
+def line_of(path: Path, error: BaseException) -> int | None:
     """Return the line of a file that an error or one of its causes passed through."""
     lines = (line_in(path, cause.__traceback__) for cause in causes(error))
     return next(filter(None, lines), None)
@@ -129,17 +139,17 @@ def up_failed(migration: Migration, error: BaseException, left: Sequence[str] = 
         error: what it raised.
         left: the invalid indexes that it left behind.
     """
-    outcome = _outcome(migration, left)
+    kept = outcome(migration, left)
     if isinstance(error, asyncpg.PostgresError):
-        failed = _sql_failed(migration, error, outcome)
+        failed = _sql_failed(migration, error, kept)
     else:
-        text = f"up raised {describe(error)}\n{outcome}"
-        failed = MigrationCodeError(text, file=migration.path, line=_line(migration.path, error))
+        text = f"up raised {describe(error)}\n{kept}"
+        failed = MigrationCodeError(text, file=migration.path, line=line_of(migration.path, error))
     failed.undone = migration.transactional
     return failed
 
 
-def _sql_failed(migration: Migration, error: asyncpg.PostgresError, outcome: str) -> MigrationError:
+def _sql_failed(migration: Migration, error: asyncpg.PostgresError, kept: str) -> MigrationError:
     labeled = {
         "Detail": error.detail,
         "Hint": error.hint,
@@ -150,28 +160,30 @@ def _sql_failed(migration: Migration, error: asyncpg.PostgresError, outcome: str
     text = [
         public_message(str(error.args[0]), query_of(error)),
         *(f"    {label}: {text}".replace("\n", "\n        ") for label, text in labeled.items() if text),
-        outcome,
+        kept,
         *filter(None, [_remedy(migration, error)]),
     ]
     return MigrationSqlError(
         "\n".join(text),
         file=migration.path,
-        line=_line(migration.path, error),
+        line=line_of(migration.path, error),
         sqlstate=error.sqlstate or "",
         detail=error.detail,
         hint=error.hint,
     )
 
 
-def _outcome(migration: Migration, left: Sequence[str] = ()) -> str:
+def outcome(migration: Migration, left: Sequence[str] = ()) -> str:
+    """Say what is kept of a migration that failed, and how to remove the invalid indexes that it left."""
     if migration.transactional:
         return _UNDONE
     text = "It runs outside a transaction: what it did before this is kept, and it is not recorded."
     remedy = "\nIt left an index behind that PostgreSQL marks as invalid. Remove it before the next start:"
-    return f"{text}{remedy}{_drops(left)}" if left else text
+    return f"{text}{remedy}{drops(left)}" if left else text
 
 
-def _drops(indexes: Iterable[str]) -> str:
+def drops(indexes: Iterable[str]) -> str:
+    """Return the statements that remove indexes."""
     return "".join(f"\n    DROP INDEX CONCURRENTLY {index};" for index in indexes)
 
 
@@ -182,63 +194,6 @@ def transaction_ended(migration: Migration, error: BaseException | None = None) 
         f"up ended the transaction that it runs in.\n{failed}"
         "What it committed is kept, and it is not recorded: make the file safe to run again, and take the COMMIT or"
         " ROLLBACK out of its SQL, or set transactional = False in it.",
-        file=migration.path,
-    )
-
-
-def never_awaited(migration: Migration, warning: WarningMessage) -> MigrationCodeError:
-    """Return the error for an ``up`` that threw a coroutine away, as Python's warning says."""
-    return MigrationCodeError(
-        f"{warning.message}, so what it was to do has not been done.\n"
-        f"Write await before the call.\n{_outcome(migration)}",
-        file=Path(warning.filename),
-        line=warning.lineno,
-    )
-
-
-def lock_timeout(error: MigrationError, tries: int, blocker: str) -> LockTimeoutError:
-    """Return the error for a migration whose last try to get a table lock has failed."""
-    return LockTimeoutError(
-        f"could not lock a table in {tries} tries.\nIn its way: {blocker}\n"
-        "Let that transaction end, or end its session with SELECT pg_terminate_backend(the process's number);"
-        f" then start again.\n{_UNDONE}",
-        file=error.file,
-        line=error.line,
-    )
-
-
-def transaction_left_open(migration: Migration) -> TransactionEndedError:
-    """Return the error for a migration outside a transaction that began one and did not end it."""
-    return TransactionEndedError(
-        "up began a transaction and left it open; it has been rolled back.\n"
-        "The migration is not recorded. End each BEGIN in it with COMMIT, or use async with conn.transaction().",
-        file=migration.path,
-    )
-
-
-def error_swallowed(migration: Migration, cause: BaseException | None) -> SwallowedErrorError:
-    """Return the error for an ``up`` that went on after a SQL error had aborted its transaction."""
-    what = f"The first error was {described(cause)}\n" if cause is not None else ""
-    return SwallowedErrorError(
-        f"a statement failed, and up went on as if it had not.\n{what}"
-        "PostgreSQL commits nothing of a transaction after an error. Let the error out of up, or put the statement that"
-        " may fail into async with conn.transaction(), which makes a savepoint.\n"
-        f"{_outcome(migration)}",
-        file=migration.path,
-    )
-
-
-def indexes_left(migration: Migration, indexes: Sequence[str]) -> InvalidIndexError:
-    """Return the error for a migration that ended well and left invalid indexes."""
-    return InvalidIndexError(f"up left an invalid index.\n{_outcome(migration, indexes)}", file=migration.path)
-
-
-def indexes_passed_over(migration: Migration, indexes: Iterable[str]) -> InvalidIndexError:
-    """Return the error for a migration that took an invalid index for the one that it was to make."""
-    return InvalidIndexError(
-        "an earlier CREATE INDEX CONCURRENTLY failed, and IF NOT EXISTS passes over what it left.\n"
-        "PostgreSQL reads no invalid index, though it may still keep it up to date. The migration is not recorded."
-        f" Remove the index, then start again:{_drops(indexes)}",
         file=migration.path,
     )
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from ..connection import CONNECTION_ERRORS, Connection, settled
-from ..errors import DatabaseUnavailableError
+from ..errors import ConnectionLostError, DatabaseUnavailableError
 from . import failures as failure
 from .session import APPLICATION, Session, explained, hang_up, is_session, settings
 
@@ -168,7 +168,7 @@ async def keep_lock(conn: Session, path: Path) -> None:
     if not held and holder is conn:
         held = await conn.fetchval(_TRY, LOCK_KEY)
     if not held:
-        raise failure.lock_lost(path)
+        raise ConnectionLostError(failure.LOCK_LOST, file=path)
 
 
 class Queue:

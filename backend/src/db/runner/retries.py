@@ -11,7 +11,7 @@ from pathlib import Path
 import asyncpg
 
 from ..connection import Connection
-from ..errors import DatabaseUnavailableError, MigrationCodeError, MigrationSqlError
+from ..errors import DatabaseUnavailableError, LockTimeoutError, MigrationCodeError, MigrationSqlError
 from . import failures as failure
 from .lock import BLOCKERS, jittered, keep_lock, sessions
 from .session import LOCK_TIMEOUT, Session, is_session, settings
@@ -65,7 +65,8 @@ async def with_retries(apply: Apply, conn: Connection, version: str, path: Path)
                 raise
             blocker = seen[-1] if seen else "another session"
             if attempt == LOCK_TRIES:
-                raise failure.lock_timeout(error, LOCK_TRIES, blocker) from error
+                text = failure.TABLE_LOCKED.format(tries=LOCK_TRIES, blocker=blocker)
+                raise LockTimeoutError(text, file=error.file, line=error.line) from error
             wait = jittered(min(FIRST_LOCK_PAUSE * 2 ** (attempt - 1), LAST_LOCK_PAUSE))
             logger.warning(
                 "%s %s (try %d of %d), and tries again in %.1f s; in its way: %s",

@@ -173,13 +173,13 @@ logs: environment ## show what the backend has logged
 	@$(ALONE) cd backend && exec $(PY) -m src.service logs
 
 psql: environment ## open psql on the backend's database
-	@$(ALONE) cd backend && exec $(PY) -m src.db.commands.psql
+	@$(ALONE) cd backend && exec $(PY) -m src.db.commands.prompt psql
 
 shell: environment ## open a shell with pg_dump, createdb and the like on it
-	@$(ALONE) cd backend && exec $(PY) -m src.db.commands.shell
+	@$(ALONE) cd backend && exec $(PY) -m src.db.commands.prompt shell
 
 python: environment ## open Python on it, with await and conn
-	@$(ALONE) cd backend && exec $(PY) -m src.db.commands.python
+	@$(ALONE) cd backend && exec $(PY) -m src.db.commands.prompt python
 
 BLOCK =
 sandbox: environment ## try a page: PAGE=docs/how-to/add-an-index.md

@@ -112,7 +112,7 @@ async def test_psql_through_tls(migrated_url: str) -> None:
         for query in ("", "?sslmode=require", f"?sslmode=verify-ca&sslrootcert={CERTIFICATE}"):
             done = await asyncio.to_thread(
                 subprocess.run,
-                [sys.executable, "-m", "src.db.commands.psql", "-XAtc", "SELECT 6 * 7", "-c", r"\conninfo"],
+                [sys.executable, "-m", "src.db.commands.prompt", "psql", "-XAtc", "SELECT 6 * 7", "-c", r"\conninfo"],
                 cwd=BACKEND,
                 env={**os.environ, "DATABASE_URL": f"{url}{query}"},
                 capture_output=True,

@@ -1,4 +1,4 @@
-"""``python -m src.db.commands.psql``: psql on the database that the backend uses."""
+"""``python -m src.db.commands.prompt psql``: psql on the database that the backend uses."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from src.db.commands.prompt import on_database
-from src.db.commands.psql import psql
+from src.db.commands.prompt import on_database, psql
 
 BACKEND = Path(__file__).parents[1]
 PRINTING = '#!/bin/sh\necho "$PGPASSWORD" "$@"\n'
@@ -26,7 +25,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 def run(tmp_path: Path) -> Run:
     def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "src.db.commands.psql", *arguments],
+            [sys.executable, "-m", "src.db.commands.prompt", "psql", *arguments],
             check=False,
             cwd=BACKEND,
             env={**os.environ, "PLANTOPS_DATA": str(tmp_path / "data"), **variables},
@@ -76,7 +75,16 @@ async def asleep(database_url: str) -> None:
 
 def test_leaves_ctrl_c_to_psql(database_url: str) -> None:
     with subprocess.Popen(
-        [sys.executable, "-m", "src.db.commands.psql", "-XAtc", "\\echo ready", "-c", "SELECT pg_sleep(1000)"],
+        [
+            sys.executable,
+            "-m",
+            "src.db.commands.prompt",
+            "psql",
+            "-XAtc",
+            "\\echo ready",
+            "-c",
+            "SELECT pg_sleep(1000)",
+        ],
         cwd=BACKEND,
         env={**os.environ, "DATABASE_URL": database_url},
         stdout=subprocess.PIPE,
@@ -95,7 +103,7 @@ def test_leaves_ctrl_c_to_psql(database_url: str) -> None:
 
 def test_a_psql_that_is_killed_counts_as_in_a_shell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     _fake(tmp_path, monkeypatch, "#!/bin/sh\nkill -KILL $$\n")
-    monkeypatch.setattr(sys, "argv", ["psql"])
+    monkeypatch.setattr(sys, "argv", ["prompt", "psql"])
     monkeypatch.setenv("DATABASE_URL", "postgresql://user@host/db")
     before = signal.getsignal(signal.SIGINT)
     try:
@@ -108,7 +116,7 @@ def test_keeps_the_password_out_of_the_arguments(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     _fake(tmp_path, monkeypatch, PRINTING)
-    monkeypatch.setattr(sys, "argv", ["psql", "-l"])
+    monkeypatch.setattr(sys, "argv", ["prompt", "psql", "-l"])
     monkeypatch.setenv("DATABASE_URL", "postgresql://user:pass%20word@host:5432/db?sslmode=require")
     before = signal.getsignal(signal.SIGINT)
     try:

@@ -1,4 +1,4 @@
-"""``python -m src.db.commands.shell`` and ``.python``: on a terminal, as they are typed into."""
+"""``python -m src.db.commands.prompt shell`` and ``python``: on a terminal, as they are typed into."""
 
 from __future__ import annotations
 
@@ -13,18 +13,16 @@ import pytest
 
 from commands.terminal import Terminal, terminal
 from src.db import server
-from src.db.commands import python as python_command
-from src.db.commands import shell as shell_command
+from src.db.commands import prompt
 from src.db.server import data_directory, database_server, development
 
-BACKEND = Path(shell_command.__file__).parents[3]
-MODULES = {"python": python_command.__name__, "shell": shell_command.__name__}
+BACKEND = Path(prompt.__file__).parents[3]
 SHELL, PYTHON = "%% ", ">>> "
 
 
 def opened(command: str, **variables: str) -> AbstractContextManager[Terminal]:
     environment = {**os.environ, "SHELL": "/bin/sh", "PS1": SHELL, **variables}
-    return terminal([sys.executable, "-m", MODULES[command]], BACKEND, environment)
+    return terminal([sys.executable, "-m", prompt.__name__, command], BACKEND, environment)
 
 
 def left(python: Terminal) -> None:
@@ -34,7 +32,7 @@ def left(python: Terminal) -> None:
 
 def piped(command: str, text: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", MODULES[command]],
+        [sys.executable, "-m", prompt.__name__, command],
         check=False,
         cwd=BACKEND,
         env={**os.environ, **variables},

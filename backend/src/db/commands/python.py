@@ -1,4 +1,4 @@
-"""Python on the backend's database: ``python -m src.db.commands.python``, with top-level ``await`` and ``conn``."""
+"""Python on the backend's database, with top-level ``await`` and ``conn``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from typing import Any
 import asyncpg
 
 from src.config import TOP
-from src.db.commands.prompt import on_database
 from src.db.connection import connect
 from src.db.errors import DatabaseUnavailableError
 from src.db.server import ServerError
@@ -118,7 +117,3 @@ def python(database_url: Callable[[], str], named: str) -> int:
         else:
             console.runsource(sys.stdin.read(), "<input>", "exec")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(on_database(python))

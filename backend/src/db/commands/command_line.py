@@ -119,31 +119,28 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
             epilog=_DATABASE if command.has_database else _EPILOG,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        if name in arguments[:1]:
-            _add_arguments(subparser, command)
-    return parser
-
-
-def _add_arguments(parser: argparse.ArgumentParser, command: _Command) -> None:
-    module = importlib.import_module(f"src.db.{command.module}")
-    module.add_arguments(parser)
-    parser.set_defaults(run=module.run, has_database=command.has_database)
-    parser.add_argument(
-        "--directory",
-        type=Path,
-        default=MIGRATIONS_DIRECTORY,
-        metavar="PATH",
-        help="where the migrations are (src/db/migrations)",
-    )
-    if command.has_database:
-        parser.add_argument(
-            "--database-url",
-            metavar="URL",
-            help="postgresql://user@host:port/database; give a password in DATABASE_URL instead, since every user of"
-            " the machine can read a command line",
+        if name not in arguments[:1]:
+            continue
+        module = importlib.import_module(f"src.db.{command.module}")
+        module.add_arguments(subparser)
+        subparser.set_defaults(run=module.run, has_database=command.has_database)
+        subparser.add_argument(
+            "--directory",
+            type=Path,
+            default=MIGRATIONS_DIRECTORY,
+            metavar="PATH",
+            help="where the migrations are (src/db/migrations)",
         )
-    if command.reports:
-        parser.add_argument("--json", action="store_true", help="print the report as one JSON object")
+        if command.has_database:
+            subparser.add_argument(
+                "--database-url",
+                metavar="URL",
+                help="postgresql://user@host:port/database; give a password in DATABASE_URL instead, since every user"
+                " of the machine can read a command line",
+            )
+        if command.reports:
+            subparser.add_argument("--json", action="store_true", help="print the report as one JSON object")
+    return parser
 
 
 @contextlib.contextmanager

@@ -9,20 +9,14 @@ from pathlib import Path
 
 import asyncpg
 
+from .. import errors
 from ..connection import CONNECTION_ERRORS, Connection, settled
-from ..errors import (
-    InvalidIndexError,
-    MigrationCodeError,
-    MigrationError,
-    SwallowedErrorError,
-    TransactionEndedError,
-)
 from . import failures as failure
 from .files import Migration
 from .history import mark_migration_applied
 from .lock import keep_lock
 from .redaction import described
-from .session import Session, is_lost, is_session, settings
+from .session import is_lost, is_session, settings
 from .statements import Statements
 from .unawaited import Unawaited
 
@@ -71,11 +65,11 @@ async def apply(conn: Connection, version: str, migration: Migration) -> None:
         if committing:
             error.add_note(f"{migration.path.name} was committing: it is not known whether it is recorded.")
         raise
-    except MigrationError:
+    except errors.MigrationError:
         raise
     except (Exception, SystemExit) as error:
         # That a broken connection cannot roll back is no news, and must not hide what broke it.
-        told = [cause for cause in failure.causes(error) if isinstance(cause, MigrationError)]
+        told = [cause for cause in failure.causes(error) if isinstance(cause, errors.MigrationError)]
         if told and isinstance(error, CONNECTION_ERRORS):
             raise told[0] from told[0].__cause__
         if isinstance(error, asyncpg.InterfaceError) and "another operation is in progress" in str(error):
@@ -84,11 +78,11 @@ async def apply(conn: Connection, version: str, migration: Migration) -> None:
                 conn.terminate()
             line = failure.line_of(migration.path, error)
             text = failure.BUSY.format(outcome=failure.outcome(migration))
-            raise MigrationCodeError(text, file=migration.path, line=line) from error
+            raise errors.MigrationCodeError(text, file=migration.path, line=line) from error
         if isinstance(error, asyncpg.InFailedSQLTransactionError) and migration.transactional:
             # Only the consequence: the cause is the error before it, which up has caught.
             first = f"The first error was {described(sent.aborted_by)}\n" if sent.aborted_by is not None else ""
-            raise SwallowedErrorError(failure.SWALLOWED.format(first=first), file=migration.path) from error
+            raise errors.SwallowedErrorError(failure.SWALLOWED.format(first=first), file=migration.path) from error
         if await is_lost(conn, error):
             raise failure.connection_lost(error, migration.path) from error
         raise failure.up_failed(migration, error) from error
@@ -126,7 +120,7 @@ async def _run_up(conn: Connection, migration: Migration, sent: Statements) -> N
         raise failure.first_cause(group) from group
     for warning in unawaited.found(migration.path):
         text = failure.NEVER_AWAITED.format(warning=warning.message, outcome=failure.outcome(migration))
-        raise MigrationCodeError(text, file=Path(warning.filename), line=warning.lineno)
+        raise errors.MigrationCodeError(text, file=Path(warning.filename), line=warning.lineno)
 
 
 async def _run_inside(conn: Connection, migration: Migration, sent: Statements) -> None:
@@ -135,7 +129,7 @@ async def _run_inside(conn: Connection, migration: Migration, sent: Statements) 
         await _run_up(conn, migration, sent)
     except (Exception, SystemExit) as error:
         going_on = await settled(conn.is_in_transaction()) and not sent.ends_transaction
-        if isinstance(error, MigrationError) or going_on or await is_lost(conn, error):
+        if isinstance(error, errors.MigrationError) or going_on or await is_lost(conn, error):
             raise
         raise failure.transaction_ended(migration, error) from error
     # Of COMMIT AND CHAIN, and of COMMIT and BEGIN together, the connection shows nothing.
@@ -148,7 +142,13 @@ async def _run_outside(conn: Connection, version: str, migration: Migration, sen
     """Run ``up`` as the connection is, and see that it left the database in order."""
     old = await _invalid_indexes(conn)
     if is_session(conn) and not joined:
-        await _try_to_record(conn, version, migration)
+        # That it can be recorded is seen before anything of it is done that is kept.
+        trial = conn.transaction()
+        await trial.start()
+        try:
+            await _record(conn, version, migration)
+        finally:
+            await trial.rollback()
         # CREATE INDEX CONCURRENTLY keeps nobody waiting while it waits; a time-out would leave an invalid index. The
         # other settings are there already, unless a pooler has given the runner another session.
         await conn.execute(settings(lock_timeout=0))
@@ -156,7 +156,7 @@ async def _run_outside(conn: Connection, version: str, migration: Migration, sen
     try:
         await _run_up(conn, migration, sent)
     except (Exception, SystemExit) as error:
-        if joined or isinstance(error, MigrationError) or await is_lost(conn, error):
+        if joined or isinstance(error, errors.MigrationError) or await is_lost(conn, error):
             raise
         if await settled(conn.is_in_transaction()):
             await conn.execute("ROLLBACK")
@@ -171,30 +171,20 @@ async def _run_outside(conn: Connection, version: str, migration: Migration, sen
             await _tidy(conn, migration, sent)
     if not joined and await settled(conn.is_in_transaction()):
         await conn.execute("ROLLBACK")
-        raise TransactionEndedError(failure.LEFT_OPEN, file=migration.path)
+        raise errors.TransactionEndedError(failure.LEFT_OPEN, file=migration.path)
     invalid = await _invalid_indexes(conn)
     if left := [index for index in invalid if index not in old]:
         text = failure.INDEXES_LEFT.format(outcome=failure.outcome(migration, left))
-        raise InvalidIndexError(text, file=migration.path)
+        raise errors.InvalidIndexError(text, file=migration.path)
     if passed_over := [index for index, name in invalid.items() if name in sent.mentioned]:
         text = failure.INDEXES_PASSED_OVER.format(drops=failure.drops(passed_over))
-        raise InvalidIndexError(text, file=migration.path)
+        raise errors.InvalidIndexError(text, file=migration.path)
     if invalid:
         logger.warning(
             "the database has an invalid index, which no query uses, and which %s has nothing to do with: %s",
             migration.path.name,
             ", ".join(invalid),
         )
-
-
-async def _try_to_record(conn: Session, version: str, migration: Migration) -> None:
-    """See that a migration can be recorded, before anything of it is done that is kept."""
-    trial = conn.transaction()
-    await trial.start()
-    try:
-        await _record(conn, version, migration)
-    finally:
-        await trial.rollback()
 
 
 async def _tidy(conn: Connection, migration: Migration, sent: Statements) -> None:
@@ -215,7 +205,7 @@ async def _invalid_indexes(conn: Connection) -> dict[str, str]:
 async def _record(conn: Connection, version: str, migration: Migration) -> None:
     try:
         await mark_migration_applied(conn, version)
-    except MigrationError as error:
+    except errors.MigrationError as error:
         error.file = migration.path
         raise
     except asyncpg.PostgresError as error:

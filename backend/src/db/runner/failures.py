@@ -7,15 +7,7 @@ from pathlib import Path
 
 import asyncpg
 
-from ..errors import (
-    ConnectionLostError,
-    DatabaseUnavailableError,
-    HistoryError,
-    MigrationCodeError,
-    MigrationError,
-    MigrationSqlError,
-    TransactionEndedError,
-)
+from .. import errors
 from .files import Migration, describe, line_in
 from .redaction import described, public_message, public_sql, query_of, shown_sql
 
@@ -80,10 +72,10 @@ _HISTORY_REMEDIES = {
 }
 
 
-def connection_lost(error: BaseException, path: Path | None = None) -> MigrationError:
+def connection_lost(error: BaseException, path: Path | None = None) -> errors.MigrationError:
     """Return the error for a connection that broke, or that a pooler took away."""
     if "query_wait_timeout" in str(error):
-        return DatabaseUnavailableError(
+        return errors.DatabaseUnavailableError(
             "the pooler had no connection to the server for this runner within its query_wait_timeout.\n"
             "The runner that migrates takes two, and each that waits takes one now and then. Raise the pooler's"
             " pool_size to the number of runners plus one, or let DATABASE_URL name the server itself.",
@@ -91,7 +83,7 @@ def connection_lost(error: BaseException, path: Path | None = None) -> Migration
         )
     # asyncpg's complaint may hide what PostgreSQL said when it ended the connection.
     told = next((cause for cause in causes(error) if isinstance(cause, asyncpg.PostgresError)), error)
-    return ConnectionLostError(
+    return errors.ConnectionLostError(
         "the connection to the database broke.\n"
         "A migration that was being applied is not recorded, unless it was committing at that moment."
         " Start again when the server is back: what is recorded is not run again.\n"
@@ -131,7 +123,7 @@ def _remedy(migration: Migration, error: asyncpg.PostgresError) -> str | None:
     return _REMEDIES.get(error.sqlstate or "")
 
 
-def up_failed(migration: Migration, error: BaseException, left: Sequence[str] = ()) -> MigrationError:
+def up_failed(migration: Migration, error: BaseException, left: Sequence[str] = ()) -> errors.MigrationError:
     """Return the error for an exception that came out of ``up`` or of the COMMIT after it.
 
     Arguments:
@@ -140,37 +132,34 @@ def up_failed(migration: Migration, error: BaseException, left: Sequence[str] = 
         left: the invalid indexes that it left behind.
     """
     kept = outcome(migration, left)
+    line = line_of(migration.path, error)
+    failed: errors.MigrationError
     if isinstance(error, asyncpg.PostgresError):
-        failed = _sql_failed(migration, error, kept)
+        labeled = {
+            "Detail": error.detail,
+            "Hint": error.hint,
+            "Context": public_sql(error.context or ""),
+            "SQL": shown_sql(error),
+            "SQLSTATE": error.sqlstate,
+        }
+        text = [
+            public_message(str(error.args[0]), query_of(error)),
+            *(f"    {label}: {text}".replace("\n", "\n        ") for label, text in labeled.items() if text),
+            kept,
+            *filter(None, [_remedy(migration, error)]),
+        ]
+        failed = errors.MigrationSqlError(
+            "\n".join(text),
+            file=migration.path,
+            line=line,
+            sqlstate=error.sqlstate or "",
+            detail=error.detail,
+            hint=error.hint,
+        )
     else:
-        text = f"up raised {describe(error)}\n{kept}"
-        failed = MigrationCodeError(text, file=migration.path, line=line_of(migration.path, error))
+        failed = errors.MigrationCodeError(f"up raised {describe(error)}\n{kept}", file=migration.path, line=line)
     failed.undone = migration.transactional
     return failed
-
-
-def _sql_failed(migration: Migration, error: asyncpg.PostgresError, kept: str) -> MigrationError:
-    labeled = {
-        "Detail": error.detail,
-        "Hint": error.hint,
-        "Context": public_sql(error.context or ""),
-        "SQL": shown_sql(error),
-        "SQLSTATE": error.sqlstate,
-    }
-    text = [
-        public_message(str(error.args[0]), query_of(error)),
-        *(f"    {label}: {text}".replace("\n", "\n        ") for label, text in labeled.items() if text),
-        kept,
-        *filter(None, [_remedy(migration, error)]),
-    ]
-    return MigrationSqlError(
-        "\n".join(text),
-        file=migration.path,
-        line=line_of(migration.path, error),
-        sqlstate=error.sqlstate or "",
-        detail=error.detail,
-        hint=error.hint,
-    )
 
 
 def outcome(migration: Migration, left: Sequence[str] = ()) -> str:
@@ -187,10 +176,10 @@ def drops(indexes: Iterable[str]) -> str:
     return "".join(f"\n    DROP INDEX CONCURRENTLY {index};" for index in indexes)
 
 
-def transaction_ended(migration: Migration, error: BaseException | None = None) -> TransactionEndedError:
+def transaction_ended(migration: Migration, error: BaseException | None = None) -> errors.TransactionEndedError:
     """Return the error for an ``up`` that committed or rolled back the runner's transaction, and failed perhaps."""
     failed = f"Then it raised {described(error)}\n" if error is not None else ""
-    return TransactionEndedError(
+    return errors.TransactionEndedError(
         f"up ended the transaction that it runs in.\n{failed}"
         "What it committed is kept, and it is not recorded: make the file safe to run again, and take the COMMIT or"
         " ROLLBACK out of its SQL, or set transactional = False in it.",
@@ -198,8 +187,8 @@ def transaction_ended(migration: Migration, error: BaseException | None = None) 
     )
 
 
-def history_failed(error: BaseException, path: Path | None = None) -> HistoryError:
+def history_failed(error: BaseException, path: Path | None = None) -> errors.HistoryError:
     """Return the error for a ``schema_migrations`` that cannot be created, read or written."""
     problem = f"the table schema_migrations cannot be used: {str(error).splitlines()[0]}"
     remedy = _HISTORY_REMEDIES.get(getattr(error, "sqlstate", None) or "")
-    return HistoryError("\n".join(filter(None, [problem, remedy])), file=path)
+    return errors.HistoryError("\n".join(filter(None, [problem, remedy])), file=path)

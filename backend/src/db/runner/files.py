@@ -12,14 +12,7 @@ from traceback import walk_tb
 from types import CodeType, ModuleType, TracebackType
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from ..errors import (
-    DuplicateVersionError,
-    MigrationDirectoryError,
-    MigrationLoadError,
-    MigrationNameError,
-    MissingUpError,
-    UpNotAsyncError,
-)
+from .. import errors
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -67,7 +60,7 @@ def get_migration_files(directory: str | os.PathLike[str] = MIGRATIONS_DIRECTORY
                 if entry.name.endswith(".py") and not entry.name.startswith(("_", ".")) and entry.is_file()
             )
     except OSError as error:
-        raise MigrationDirectoryError(
+        raise errors.MigrationDirectoryError(
             f"cannot read the directory of the migrations, {directory}: {error.strerror}."
         ) from error
     files: dict[int, tuple[str, Path]] = {}
@@ -75,7 +68,7 @@ def get_migration_files(directory: str | os.PathLike[str] = MIGRATIONS_DIRECTORY
         version, _, description = name.removesuffix(".py").partition("_")
         path = directory / name
         if not (version.isascii() and version.isdigit() and description):
-            raise MigrationNameError(
+            raise errors.MigrationNameError(
                 "the name does not start with a version.\n"
                 "A migration is named NNN_description.py, for example 007_add_location.py."
                 " Start the name of a module that is not a migration with an underscore.",
@@ -83,7 +76,7 @@ def get_migration_files(directory: str | os.PathLike[str] = MIGRATIONS_DIRECTORY
             )
         number = int(version)
         if number in files:
-            raise DuplicateVersionError(
+            raise errors.DuplicateVersionError(
                 f"{files[number][1].name} has the same version.\n"
                 "Give the one that no database has applied yet the next free number.",
                 file=path,
@@ -103,7 +96,7 @@ def refuse_empty(directory: str | os.PathLike[str], files: Sequence[tuple[str, P
         MigrationDirectoryError: there are none in either.
     """
     if not (files or get_migration_files(directory)):
-        raise MigrationDirectoryError(
+        raise errors.MigrationDirectoryError(
             f"there are no migrations in {directory}.\n"
             "Copy the files there: an image or a package was built without them, or the directory is the wrong one."
         )
@@ -156,29 +149,29 @@ def _compiled(path: Path) -> CodeType:
     try:
         return compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
     except OSError as error:
-        raise MigrationLoadError(f"cannot be read: {error.strerror}.", file=path) from error
+        raise errors.MigrationLoadError(f"cannot be read: {error.strerror}.", file=path) from error
     except (SyntaxError, ValueError) as error:
         line, shown = getattr(error, "lineno", None), (getattr(error, "text", None) or "").strip()
         text = "\n    ".join(filter(None, [str(getattr(error, "msg", error)), shown]))
-        raise MigrationLoadError(f"does not parse: {text}", file=path, line=line) from error
+        raise errors.MigrationLoadError(f"does not parse: {text}", file=path, line=line) from error
 
 
 def _migration(path: Path, code: CodeType, module: ModuleType) -> Migration:
     try:
         exec(code, module.__dict__)  # noqa: S102 - to run the file is what a migration runner is for
     except (Exception, SystemExit) as error:
-        raise MigrationLoadError(
+        raise errors.MigrationLoadError(
             f"failed while it was imported: {describe(error)}", file=path, line=line_in(path, error.__traceback__)
         ) from error
     up = module.__dict__.get("up")
     if up is None:
-        raise MissingUpError(f"{_MUST_DEFINE_UP}; it has none.", file=path)
+        raise errors.MissingUpError(f"{_MUST_DEFINE_UP}; it has none.", file=path)
     if not inspect.iscoroutinefunction(up):
         line = up.__code__.co_firstlineno if inspect.isfunction(up) else None
-        raise UpNotAsyncError(f"{_MUST_DEFINE_UP}; its up is not async.", file=path, line=line)
+        raise errors.UpNotAsyncError(f"{_MUST_DEFINE_UP}; its up is not async.", file=path, line=line)
     transactional = module.__dict__.get("transactional", True)
     if not isinstance(transactional, bool):
-        raise MigrationLoadError(f"transactional must be True or False, not {transactional!r}.", file=path)
+        raise errors.MigrationLoadError(f"transactional must be True or False, not {transactional!r}.", file=path)
     return Migration(path, up, transactional)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import asyncpg
@@ -14,7 +14,7 @@ from ..connection import Connection
 from ..errors import DatabaseUnavailableError, LockTimeoutError, MigrationCodeError, MigrationSqlError
 from . import failures as failure
 from .lock import BLOCKERS, jittered, keep_lock, sessions
-from .session import LOCK_TIMEOUT, Session, is_session, settings
+from .session import LOCK_TIMEOUT, Session, is_session
 
 Apply = Callable[[Connection, str, Path], Awaitable[None]]
 
@@ -48,58 +48,56 @@ async def with_retries(apply: Apply, conn: Connection, version: str, path: Path)
         MigrationError: what ``apply`` raised, or LockTimeoutError after the last try.
     """
     seen: list[str] = []
+    watching: asyncio.Task[None] | None = None
     attempt = 0
-    while True:
-        attempt += 1
-        if is_session(conn) and conn.holder is not None:
-            await keep_lock(conn, path)
-        try:
-            # The first try is not watched: that costs a connection, and the first try seldom fails.
-            async with _watched(conn, seen) if attempt > 1 and is_session(conn) else contextlib.nullcontext():
+    try:
+        while True:
+            attempt += 1
+            if is_session(conn) and conn.holder is not None:
+                await keep_lock(conn, path)
+            try:
                 return await apply(conn, version, path)
-        except (MigrationSqlError, MigrationCodeError) as error:
-            if error.undone and isinstance(error.__cause__, _OUTDATED) and is_session(conn):
-                return await _apply_without_cache(apply, conn, version, path)
-            state = getattr(error.__cause__, "sqlstate", None)
-            if not error.undone or state not in RETRIED or (attempt == LOCK_TRIES and state == "40001"):
-                raise
-            blocker = seen[-1] if seen else "another session"
-            if attempt == LOCK_TRIES:
-                text = failure.TABLE_LOCKED.format(tries=LOCK_TRIES, blocker=blocker)
-                raise LockTimeoutError(text, file=error.file, line=error.line) from error
-            wait = jittered(min(FIRST_LOCK_PAUSE * 2 ** (attempt - 1), LAST_LOCK_PAUSE))
-            logger.warning(
-                "%s %s (try %d of %d), and tries again in %.1f s; in its way: %s",
-                (error.file or path).name,
-                " ".join(getattr(error.__cause__, "__notes__", [RETRIED[state]])),
-                attempt,
-                LOCK_TRIES,
-                wait,
-                blocker,
-            )
-        await asyncio.sleep(wait)
+            except (MigrationSqlError, MigrationCodeError) as error:
+                if error.undone and isinstance(error.__cause__, _OUTDATED) and is_session(conn):
+                    return await _apply_without_cache(apply, conn, version, path)
+                state = getattr(error.__cause__, "sqlstate", None)
+                if not error.undone or state not in RETRIED or (attempt == LOCK_TRIES and state == "40001"):
+                    raise
+                blocker = seen[-1] if seen else "another session"
+                if attempt == LOCK_TRIES:
+                    text = failure.TABLE_LOCKED.format(tries=LOCK_TRIES, blocker=blocker)
+                    raise LockTimeoutError(text, file=error.file, line=error.line) from error
+                wait = jittered(min(FIRST_LOCK_PAUSE * 2 ** (attempt - 1), LAST_LOCK_PAUSE))
+                logger.warning(
+                    "%s %s (try %d of %d), and tries again in %.1f s; in its way: %s",
+                    (error.file or path).name,
+                    " ".join(getattr(error.__cause__, "__notes__", [RETRIED[state]])),
+                    attempt,
+                    LOCK_TRIES,
+                    wait,
+                    blocker,
+                )
+            # The first try is not watched: that costs a connection, and the first try seldom fails.
+            if (watching is None or watching.done()) and is_session(conn):
+                watching = asyncio.create_task(_watch(conn, seen))
+            await asyncio.sleep(wait)
+    finally:
+        if watching is not None:
+            watching.cancel()
+            await asyncio.wait([watching])
 
 
 async def _apply_without_cache(apply: Apply, conn: Session, version: str, path: Path) -> None:
     """Apply a migration that reads a table or a type, changes it and reads it again with the same statement."""
-    async with conn.another() as fresh:
-        fresh.holder, fresh.forgets_types = conn.holder or conn, True
-        await fresh.execute(settings())
-        await apply(fresh, version, path)
-
-
-@contextlib.asynccontextmanager
-async def _watched(conn: Session, seen: list[str]) -> AsyncIterator[None]:
-    """Note in a list what a session is found waiting for, seen from a second connection."""
-    task = asyncio.create_task(_watch(conn, seen))
+    conn.forgets_types = True
     try:
-        yield
+        await apply(conn, version, path)
     finally:
-        task.cancel()
-        await asyncio.wait([task])
+        conn.forgets_types = False
 
 
 async def _watch(conn: Session, seen: list[str]) -> None:
+    """Note in a list what a session is found waiting for, seen from a second connection."""
     # A server with no connection to spare must not fail the migration.
     with contextlib.suppress(DatabaseUnavailableError):
         async with conn.another("plantops-migrations-observer") as observer:

@@ -52,6 +52,19 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
     return statistics.median(one / other for one, other in zip(ours, theirs, strict=True))
 
 
+def settled(ours: Sequence[float], theirs: Sequence[float], bound: float, rounds: int) -> bool:
+    """Whether enough rounds are over: all that there are, or so many within the limit that the rest can change nothing.
+
+    Arguments:
+        ours: what ours took in the rounds that are over.
+        theirs: what theirs took.
+        bound: what the ratio may be.
+        rounds: how many rounds there are at most.
+    """
+    within = sum(one <= TOLERANCE * bound * other for one, other in zip(ours, theirs, strict=True))
+    return len(ours) == rounds or within > rounds / 2
+
+
 def report(figures: Iterable[Figure]) -> int:
     """Print figures as they come, and return the exit status: 1 if one of them fails."""
     failed = False

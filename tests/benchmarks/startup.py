@@ -7,7 +7,8 @@ with a process that connects and asks for the versions.
 
 Each is done on the server that development uses, which has what is committed on the disk, and on the throw-away
 server of the tests. The processes take turns, and those of one round are compared with each other: the time on the
-wall, and the processor's time of the process itself, which the server has no part in.
+wall, and the processor's time of the process itself, which the server has no part in. Rounds end when those to come
+could change no answer.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,11 +30,12 @@ BACKEND = ROOT / "backend"
 sys.path[:0] = [str(BACKEND)]
 
 import asyncpg  # noqa: E402 - below the path that the next ones are found on
-from figure import Figure, ratio, report  # noqa: E402
+from figure import Figure, ratio, report, settled  # noqa: E402
 
 from src.db.server import Server, development, throwaway  # noqa: E402
 
 MIGRATIONS = 1000
+# At most so many; odd numbers, so that a median is one of the ratios.
 APPLY_ROUNDS = 11
 START_ROUNDS = 15
 
@@ -111,12 +113,36 @@ class Times:
             sys.exit(process.returncode)
         self.processor.append(used.ru_utime + used.ru_stime)
 
-    def against(self, name: str, other: Times, *bounds: tuple[float, float | None]) -> Iterator[Figure]:
-        """The ratios: of the wall's times, and where there is a second bound, of the processor's."""
-        for (bound, goal), kind in zip(bounds, ("wall", "processor"), strict=False):
-            ours, theirs = getattr(self, kind), getattr(other, kind)
-            details = f"{statistics.median(ours):.3f} s, {statistics.median(theirs):.3f} s"
-            yield Figure(f"{name}, {kind}", ratio(ours, theirs), bound, details, goal)
+
+@dataclass(frozen=True)
+class Comparison:
+    """One kind of process as against another.
+
+    Arguments:
+        name: what is compared.
+        ours: the times of the one.
+        theirs: the times of the other, taken in turn with them.
+        bounds: what the ratio may be, and shall be one day: on the wall and, if there is a second, of the processor.
+    """
+
+    name: str
+    ours: Times
+    theirs: Times
+    bounds: Sequence[tuple[float, float | None]]
+
+    def settled(self, rounds: int) -> bool:
+        """Whether the answer is known, whatever the rest of so many rounds would be."""
+        return all(settled(*times, bound, rounds) for _, times, bound, _ in self._kinds())
+
+    def figures(self) -> Iterator[Figure]:
+        """The ratio of each kind of time."""
+        for kind, (ours, theirs), bound, goal in self._kinds():
+            details = f"{statistics.median(ours):.3f} s, {statistics.median(theirs):.3f} s in {len(ours)} rounds"
+            yield Figure(f"{self.name}, {kind}", ratio(ours, theirs), bound, details, goal)
+
+    def _kinds(self) -> Iterator[tuple[str, tuple[list[float], list[float]], float, float | None]]:
+        for (bound, goal), kind in zip(self.bounds, ("wall", "processor"), strict=False):
+            yield kind, (getattr(self.ours, kind), getattr(self.theirs, kind)), bound, goal
 
 
 def write_migrations(directory: Path) -> None:
@@ -144,27 +170,31 @@ def fresh_database(url: Callable[[str], str]) -> Iterator[str]:
 def measure(server: Server, kind: str, directory: str) -> Iterator[Figure]:
     """Measure on one server."""
     runner, floor, statements = Times(), Times(), Times()
-    for _ in range(APPLY_ROUNDS):
+    name = f"{MIGRATIONS:,} migrations, {kind} server, as against a loop"
+    loops = [
+        Comparison(f"{name} that loads the files", runner, floor, BOUNDS["floor"]),
+        Comparison(f"{name} of the statements", runner, statements, BOUNDS["statements"]),
+    ]
+    while not all(comparison.settled(APPLY_ROUNDS) for comparison in loops):
         # The runner stands next to both that it is compared with.
         for times, code in ((floor, FLOOR), (runner, RUNNER), (statements, STATEMENTS)):
             with fresh_database(server.url) as url:
                 times.add(code, url, directory)
-    name = f"{MIGRATIONS:,} migrations, {kind} server"
-    yield from runner.against(f"{name}, as against a loop that loads the files", floor, *BOUNDS["floor"])
-    yield from runner.against(f"{name}, as against a loop of the statements", statements, *BOUNDS["statements"])
     ask, start, migrate, status = Times(), Times(), Times(), Times()
+    starts = [
+        Comparison(f"{label} with nothing pending, {kind} server, as against a query", times, ask, BOUNDS[label])
+        for label, times in (("a start", start), ("migrate", migrate), ("status", status))
+    ]
     with fresh_database(server.url) as url:
         Times().add(RUNNER, url, directory)
         place = ("--database-url", url, "--directory", directory)
-        for _ in range(START_ROUNDS):
+        while not all(comparison.settled(START_ROUNDS) for comparison in starts):
             ask.add(ASK, url)
             start.add(RUNNER, url, directory)
             migrate.add(COMMAND, "migrate", *place)
             status.add(COMMAND, "status", *place)
-    for label, times in (("a start", start), ("migrate", migrate), ("status", status)):
-        yield from times.against(
-            f"{label} with nothing pending, {kind} server, as against a query", ask, *BOUNDS[label]
-        )
+    for comparison in loops + starts:
+        yield from comparison.figures()
 
 
 # What each may take, and shall take one day: on the wall, and of the processor.

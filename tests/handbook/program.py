@@ -17,10 +17,16 @@ from handbook.workspace import MOST_PRINTED, Ran
 
 STATUS = "echo $?"
 BASH = ("bash", "--noprofile", "--norc", "-c")
+# The status of a script that has run to its end, which a script does not give by itself.
+REACHED = 213
 PSQL_ERROR = re.compile(r"^psql:<stdin>:(\d+): ", re.MULTILINE)
 # PostgreSQL shows the line of an error, with dots where it leaves out its start or end.
 SQL_LINE = re.compile(r"^LINE \d+: (?:\.\.\.)?(.*?)(?:\.\.\.)?$", re.MULTILINE)
-QUIT = re.compile(r"\s*\\(q|quit)\b")
+# Of psql's own commands those that would hide what a block does.
+HIDING = (
+    (re.compile(r"\s*\\(q|quit)\b"), "psql would end here, and what stands below would never run"),
+    (re.compile(r"\s*\\!"), "psql goes on whatever a shell command's status is; run it in a console block"),
+)
 # What lets a block go on after an error.
 LENIENT = re.compile(r"\|\|\s*(true|:)(\s|;|\)|$)|\\(set ON_ERROR_STOP\s+(0|off|false|no)|unset ON_ERROR_STOP)\b")
 BASH_SYNTAX_ERROR = re.compile(r"^bash: -c: line (\d+): ", re.MULTILINE)
@@ -34,8 +40,9 @@ def evaluate_sql(example: Example) -> None:
     """
     run, block = PageRun.of(example), example.parsed
     for number, line in enumerate(block.text.split("\n"), block.first_line):
-        if QUIT.match(line):
-            raise BlockError(number, "psql would end here, and what stands below would never run")
+        for pattern, message in HIDING:
+            if pattern.match(line):
+                raise BlockError(number, message)
     workspace = run.workspace
     psql = str(workspace.postgres.binary("psql"))
     arguments = [psql, "-X", "-v", "ON_ERROR_STOP=1", "-P", "pager=off", "-f", "-", workspace.database_url]
@@ -62,15 +69,16 @@ def evaluate_bash(example: Example) -> None:
         f"trap '{say} \"${{__last-}}\"' EXIT",
     ]
     # On the block's first line, so that bash counts lines as the block does.
-    script = f"set -Eeuo pipefail; {'; '.join(traps)}; {block.text}\n"
+    script = f"set -Eeuo pipefail; {'; '.join(traps)}; {block.text}\nexit {REACHED}\n"
     ran = run.workspace.run([*BASH, script, "bash"])
     parts = ran.printed.split(mark)
     run.printed = "".join(parts[::2])
-    if status := _status(ran, block.first_line):
+    if (status := _status(ran, block.first_line)) != REACHED:
         numbers = [*BASH_SYNTAX_ERROR.findall(run.printed), *(part for part in parts[1::2] if part.isdigit())]
         last = block.first_line + block.text.count("\n")
         at = min(block.line + int(numbers[0]), last) if numbers else block.first_line
-        raise BlockError(at, f"the script ended with status {status}", lines_of(run.printed))
+        where = "" if status else ", and not at its end: what stands below did not run"
+        raise BlockError(at, f"the script ended with status {status}{where}", lines_of(run.printed))
 
 
 def evaluate_console(example: Example) -> None:

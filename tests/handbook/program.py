@@ -28,7 +28,10 @@ HIDING = (
     (re.compile(r"\s*\\!"), "psql goes on whatever a shell command's status is; run it in a console block"),
 )
 # What lets a block go on after an error.
-LENIENT = re.compile(r"\|\|\s*(true|:)(\s|;|\)|$)|\\(set ON_ERROR_STOP\s+(0|off|false|no)|unset ON_ERROR_STOP)\b")
+LENIENT = re.compile(
+    r"\|\|\s*(true|:)(\s|;|\)|$)|\bset \+(\w*e|o errexit)"
+    r"|\\(set ON_ERROR_STOP\s+(0|off|false|no)|unset ON_ERROR_STOP)\b"
+)
 BASH_SYNTAX_ERROR = re.compile(r"^bash: -c: line (\d+): ", re.MULTILINE)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from handbook.block import Block
-from handbook.items import EXAMPLES
+from handbook.items import EXAMPLES, LENIENT_PROPERTY
 from handbook.page import Page
 from handbook.session import HANDBOOK
 
@@ -86,6 +86,8 @@ def reported(report: pytest.TestReport) -> Iterator[str]:
         yield f"  {skipped_at}:{skipped_line}: {reason}"
     elif report.longrepr is not None:
         yield from (f"  {text}".rstrip() for text in str(report.longrepr).split("\n"))
+    if any(name == LENIENT_PROPERTY for name, _ in report.user_properties):
+        yield "  counted: it goes on after an error"
     for name, content in report.sections:
         yield f"  -- {name}"
         yield from (f"  {text}".rstrip() for text in content.rstrip("\n").split("\n"))

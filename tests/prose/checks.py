@@ -13,7 +13,7 @@ OF_A_SECTION: dict[str, Callable[[Section], Iterator[Finding]]] = {
     "releases": figures.check_releases,
     "references": references.check,
     "locks": statements.check_locks,
-    "statements": statements.check,
+    "turned": statements.check_turned,
 }
 
 
@@ -29,3 +29,4 @@ def findings(page: Sequence[Section], altered: Sequence[Section] | None = None) 
             yield from check(section)
     yield from tables.check(page)
     yield from pictures.check(page)
+    yield from statements.check(page)

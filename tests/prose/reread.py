@@ -58,8 +58,8 @@ def reread(base: str) -> Iterator[tuple[str, bool]]:
         lost = code | (values(before[""].scope) - values(now[0].scope) if before else set())
         for section in now:
             old = before.get(section.anchor)
-            said = {sentence for _, sentence in old.sentences()} if old else set()
-            for line, sentence in section.sentences():
+            said = {sentence for _, sentence in old.sentences} if old else set()
+            for line, sentence in section.sentences:
                 if page in touched and sentence not in said:
                     continue
                 # A value that some block still shows may be true where it is said.

@@ -20,12 +20,12 @@ from prose.table import tables
 from website.pages import FRONT_MATTER
 
 ROOT = Path(__file__).resolve().parents[2]
-BESIDE = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
+BESIDE = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
 FENCE = re.compile(r"(?ms)^( *)(`{3,}|~{3,}).*?^\1\2 *$")
 COMMENT = re.compile(r"(?s)<!--.*?-->")
 HEADING = re.compile(r"(#{1,6}) (.*?)(?: *\{ *#([\w-]+) *\})?")
 LINK = re.compile(r"\[(?P<text>(?:[^\[\]]|\[[^\]]*\])+)\]\((?P<page>[^)#\s]*)(?:#(?P<anchor>[\w.-]+))?\)")
-SENTENCE = re.compile(r"(?<=[.:?!]) +(?=[^a-z])")
+SENTENCE = re.compile(r"(?<=[.:?!])\s+(?=[^a-z\s])")
 PARAGRAPH = re.compile(r"\n\s*\n|\n(?=\s*(?:[-*|] ?|\d+\. |: ))")
 
 
@@ -66,8 +66,7 @@ class Section:
     @cached_property
     def scope(self) -> str:
         """What the blocks show of the section, of those below its headings, and of those that it is a part of."""
-        above = self.parent.above() if self.parent else []
-        return "\n".join([*above, self.shown, *(section.shown for section in self.below())])
+        return "\n".join(section.shown for section in (*self.above(), self, *self.below()))
 
     @cached_property
     def view(self) -> str:
@@ -83,8 +82,10 @@ class Section:
         """The section above any heading, which has the whole page below it."""
         return self.parent.top if self.parent else self
 
-    def above(self) -> list[str]:
-        return [*(self.parent.above() if self.parent else []), self.shown]
+    def above(self) -> Iterator[Section]:
+        if self.parent:
+            yield from self.parent.above()
+            yield self.parent
 
     def altered(self, start: int, end: int, text: str) -> Section:
         """The section with another text in a place of its source."""
@@ -100,20 +101,17 @@ class Section:
         return self.line + self.prose.count("\n", 0, place)
 
     def paragraphs(self) -> Iterator[tuple[int, str]]:
-        """The paragraphs, items and rows of tables, each with the place in the prose at which it starts."""
-        start = 0
-        for paragraph in PARAGRAPH.split(self.prose):
-            start = self.prose.index(paragraph, start)
-            yield start + len(paragraph) - len(paragraph.lstrip()), plain(paragraph)
-            start += len(paragraph)
+        """The paragraphs, items and rows of tables, each with the line of the page on which it starts."""
+        yield from ((self.line_of(place), plain(text)) for place, text in pieces(PARAGRAPH, self.prose))
 
-    def sentences(self) -> Iterator[tuple[int, str]]:
+    @cached_property
+    def sentences(self) -> list[tuple[int, str]]:
         """The sentences, each with the line of the page on which it starts."""
-        for place, paragraph in self.paragraphs():
-            for sentence in SENTENCE.split(paragraph):
-                yield self.line_of(place), sentence
-                first = re.search(r"\s+".join(map(re.escape, sentence.split())), self.prose[place:])
-                place += first.end() if first else 0  # noqa: PLW2901
+        return [
+            (self.line_of(start + place), plain(text))
+            for start, paragraph in pieces(PARAGRAPH, self.prose)
+            for place, text in pieces(SENTENCE, paragraph)
+        ]
 
     def page_of(self, link: re.Match[str]) -> list[Section]:
         """The sections of the page that a link leads to; none, where it leads out of the handbook."""
@@ -131,6 +129,14 @@ class Section:
 def blank(found: re.Match[str]) -> str:
     """Blanks for a part of a text, each line where it was."""
     return re.sub(r"\S", " ", found[0])
+
+
+def pieces(between: re.Pattern[str], text: str) -> Iterator[tuple[int, str]]:
+    """The parts of a text, each with the place at which it starts."""
+    cuts = [0, *(place for found in between.finditer(text) for place in found.span()), len(text)]
+    for start, end in zip(cuts[::2], cuts[1::2], strict=True):
+        part = text[start:end].lstrip()
+        yield end - len(part), part
 
 
 def plain(text: str) -> str:

@@ -1,39 +1,37 @@
-"""What must not be said otherwise: phrases below the tests that show them, and who waits for a lock of each mode."""
+"""What must be said as it is, below the test or the page that shows it, and who waits for a lock of each mode."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import SequenceMatcher
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
-from prose.sections import Finding, Section, blank
+from prose.sections import Finding, Section, handbook, plain
 from src.db.rehearsal.lock import MODES
 
 STATEMENTS = Path(__file__).with_name("statements.md")
-BLOCKS = "The blocks of the handbook"
-# Words that turn a sentence round where one stands for another.
-VOCABULARY = (
-    *("before after", "never always", "first last", "once twice", "old new", "older newer", "oldest newest"),
-    *("reads writes", "read write", "readers writers everybody nobody", "reader writer", "nothing everything"),
-    *("kept undone lost committed gone", "keeps undoes loses rolls commits releases", "holds releases", "starts stops"),
-    *("waits continues", "wait continue", "least most", "more fewer", "stronger weaker", "strongest weakest"),
-    *("transaction statement session", "second minute hour", "seconds minutes hours", "autumn spring", "start stop"),
-    *("applied recorded pending", "ready health", "200 503 500", "succeeds fails", "earlier later", "next previous"),
-    *("with without", "inside outside", "all no none", "each no", "every no", "from until", "above below"),
-    *("valid invalid", "longer shorter", "strong weak", "began ended", "error output", "both neither"),
-    *("refuses allows", "keep stop"),
+ENTRY = re.compile(r"(?m)^- (\S+):\s")
+WORD = re.compile(r"\w[\w'/-]*")
+# Where a link leads to is not read, nor what sets a word apart.
+NOT_READ = re.compile(r"\]\([^)]*\)|\]\[[^\]]*\]|[`*]")
+# Words that turn a sentence round where they stand for one another, are left out or added.
+TURNS = (
+    "before after until from never always not no none nobody everybody nothing everything all each every only",
+    "first last once twice again old new older newer oldest newest earlier later next previous most least more fewer",
+    "reads writes read write readers writers reader writer waits wait waiting continues continue starts stops",
+    "kept keeps keep undone undoes lost loses gone committed commits released releases rolls holds stays leaves",
+    "stronger weaker strongest weakest strong weak longer shorter second seconds minute minutes hour hours half",
+    "transaction session statement server database applied recorded pending ready health error warning",
+    "succeeds fails succeeded failed with without inside outside above below both either neither valid invalid",
+    "refuses allows",
 )
-OTHERS = {
-    word: {other for group in VOCABULARY if word in group.split() for other in group.split()} - {word}
-    for word in " ".join(VOCABULARY).split()
-}
-VERBS = "is|are|was|were|can|could|must|will|has|have|had|should"
-SPOKEN = re.compile(
-    rf"(?i)\b(?:do|does)(?:n't|\s+not)\s+(?P<base>\w+)|\b(?P<verb>{VERBS})(?:n't|'t|\s*not)\b|\w[\w'-]*"
-)
-# Where a link leads to is not read.
-ADDRESS = re.compile(r"\]\([^)]*\)")
+TURNING = frozenset(" ".join(TURNS).split())
+# A statement of so few words may be said of something else; so many places are turned at once.
+FEW, AT_ONCE = 6, 2
 # The line of a guide that says what a migration locks, and what the rehearsal on its page reports.
 ANY = "|".join(sorted(MODES, key=len, reverse=True))
 LOCK = re.compile(r"\s*\*\*Lock:\*\* (?P<what>(?P<first>.*?)(?:\. |;|$).*)")
@@ -48,75 +46,102 @@ END = re.compile(r"[.:] ")
 
 
 @cache
-def statements() -> Mapping[str, str]:
-    """What is said, and the test that shows it."""
-    _, *parts = re.split(r"(?m)^## (.*)$", STATEMENTS.read_text(encoding="utf-8"))
+def statements() -> Mapping[str, tuple[str, str]]:
+    """The words of what is said, each with how it is written and what shows it: a test, or the blocks of a page."""
+    _, *parts = ENTRY.split(STATEMENTS.read_text(encoding="utf-8"))
     return {
-        " ".join(said.split()): test
-        for test, phrases in zip(parts[::2], parts[1::2], strict=True)
-        for said in phrases.split(";")
+        words(said): (said, shown_by)
+        for shown_by, text in zip(parts[::2], parts[1::2], strict=True)
+        for said in re.split(r"[.;] |[.;]\Z", plain(text))
+        if said
     }
 
 
-def words(text: str) -> Iterator[tuple[str, int]]:
-    """The words of a text as they are read, each with its place; one that is negated is "not" and the word."""
-    for found in SPOKEN.finditer(ADDRESS.sub(blank, text)):
-        negated = found["base"] or found["verb"]
-        yield (f"not {negated}" if negated else found[0]).lower(), found.start()
+def words(text: str) -> str:
+    """The words of a text as they are read, one blank between two."""
+    read = (
+        NOT_READ.sub("", text).lower().replace("can't", "can not").replace("n't", " not").replace("cannot", "can not")
+    )
+    return " ".join(WORD.findall(read))
 
 
-def others(word: str) -> set[str]:
-    """What says the contrary of a word in its place."""
-    if word in ("never", "not"):
-        return OTHERS.get(word, set()) | {""}
-    if word.startswith("not "):
-        base = word.removeprefix("not ")
-        return {base, f"{base}s", f"{base}es"}
-    if re.fullmatch(VERBS, word):
-        return OTHERS.get(word, set()) | {f"not {word}", f"{word} never"}
-    # Versions from 007 on are examples, and each page has its own.
-    if re.fullmatch(r"[1-9]\d*|00[1-6]", word):
-        return OTHERS.get(word, set()) | {
-            str(number).zfill(len(word)) for number in (int(word) - 1, int(word) + 1, int(word) * 2, int(word) * 10)
-        }
-    bases = [word[:-1], word[:-2], re.sub("ies$", "y", word)] if word.endswith("s") else []
-    return OTHERS.get(word, set()) | {f"not {base}" for base in bases}
+def pairs(said: str) -> set[tuple[str, str]]:
+    """The words that follow each other."""
+    return set(pairwise(said.split()))
+
+
+def spoken(page: Sequence[Section]) -> list[tuple[int, str]]:
+    """The words of each sentence of a page, with its line."""
+    return [(line, words(sentence)) for section in page for line, sentence in section.sentences]
 
 
 @cache
-def contraries() -> Mapping[str, list[tuple[str, int, str]]]:
-    """By a word: what no page may say with it, where it stands there, and the statement that it turns round."""
-    found: dict[str, list[tuple[str, int, str]]] = {}
+def homes() -> Mapping[str, frozenset[str]]:
+    """The pages that say each statement; if none does, the page with the sentence that is most like it."""
+    said = {name: spoken(page) for name, page in handbook().items()}
+    texts = {name: _text(sentences) for name, sentences in said.items()}
+    found = {one: frozenset(name for name, text in texts.items() if f" {one} " in text) for one in statements()}
+    nearest = {one: max(said, key=lambda name: _nearest(one, said[name])) for one in found if not found[one]}
+    return found | {one: frozenset([name]) for one, name in nearest.items()}
+
+
+def _text(sentences: Sequence[tuple[int, str]]) -> str:
+    return f" {' '.join(sentence for _, sentence in sentences)} "
+
+
+def _nearest(statement: str, sentences: Sequence[tuple[int, str]]) -> tuple[int, int]:
+    """How many pairs of words the most similar sentence has in common with a statement, and its line."""
+    return max(((len(pairs(statement) & pairs(one)), line) for line, one in sentences), default=(0, 1))
+
+
+def check(page: Sequence[Section]) -> Iterator[Finding]:
+    """Each statement is said where it was."""
+    name, sentences = page[0].page, spoken(page)
+    text = _text(sentences)
+    for said, (written, shown_by) in statements().items():
+        if homes()[said] == {name} and f" {said} " not in text:
+            problem = f"no longer says {written!r}, which {shown_by} shows; if it is true, correct {STATEMENTS.name}"
+            yield Finding(name, _nearest(said, sentences)[1], problem)
+
+
+@cache
+def by_pair() -> Mapping[tuple[str, str], list[str]]:
+    """The statements of more than a few words, by each pair of their words."""
+    found: dict[tuple[str, str], list[str]] = defaultdict(list)
     for said in statements():
-        spoken = [word for word, _ in words(said)]
-        for place, word in enumerate(spoken):
-            # Without the "never" or "not" that it starts with, a statement is a part of itself.
-            for other in others(word) - ({""} if place == 0 else set()):
-                turned = " ".join(["", *spoken[:place], *([other] if other else []), *spoken[place + 1 :], ""])
-                before = sum(len(one.split()) for one in spoken[:place])
-                key = "never" if other.endswith("never") else other or spoken[place - 1]
-                found.setdefault(key, []).append((turned, before, said))
+        for pair in pairs(said) if said.count(" ") >= FEW else ():
+            found[pair].append(said)
     return found
 
 
-def check(section: Section) -> Iterator[Finding]:
-    """No sentence says the contrary of a statement."""
-    spoken = [*words(section.prose)]
-    text = f" {' '.join(word for word, _ in spoken)} "
-    # A negated word is two words of the text.
-    places = [place for word, place in spoken for _ in word.split()]
-    for word in {word for word, _ in spoken} & contraries().keys():
-        for contrary, turned, said in contraries()[word]:
-            if contrary in text:
-                place = places[text[: text.index(contrary)].count(" ") + turned]
-                problem = f"says {contrary.strip()!r}; {statements()[said]} shows {said!r}, as {STATEMENTS.name} has it"
-                yield Finding(section.page, section.line_of(place), problem)
+def check_turned(section: Section) -> Iterator[Finding]:
+    """No sentence is a statement but for words that turn it round."""
+    for line, sentence in section.sentences:
+        spoken_ = words(sentence)
+        like = Counter(said for pair in pairs(spoken_) for said in by_pair().get(pair, ()))
+        for said, count in like.items():
+            if count * 5 >= said.count(" ") * 2 and said not in spoken_ and (turned := _turned(said, spoken_)):
+                written, shown_by = statements()[said]
+                yield Finding(section.page, line, f"says {turned!r}, and {shown_by} shows {written!r}")
+
+
+def _turned(said: str, sentence: str) -> str:
+    """The part of a sentence that is the statement but for words that turn it round, or nothing."""
+    one, other = said.split(), sentence.split()
+    steps = SequenceMatcher(None, one, other, autojunk=False).get_opcodes()
+    while steps and steps[0][0] == "insert":
+        del steps[0]
+    while steps and steps[-1][0] == "insert":
+        del steps[-1]
+    changed = [{*one[a:b], *other[c:d]} for kind, a, b, c, d in steps if kind != "equal"]
+    part = " ".join(other[steps[0][3] : steps[-1][4]])
+    turns = 0 < len(changed) <= AT_ONCE and all(some <= TURNING or all(map(str.isdigit, some)) for some in changed)
+    return part if turns and steps[0][0] != "delete" != steps[-1][0] and part not in statements() else ""
 
 
 def check_locks(section: Section) -> Iterator[Finding]:
     """The lock line of a guide is that of a rehearsal on its page, and who waits is said as the mode has it."""
-    for place, text in section.paragraphs():
-        line = section.line_of(place)
+    for line, text in section.paragraphs():
         found = LOCK.fullmatch(text)
         if found:
             yield from _unlike_the_rehearsals(section, line, found)

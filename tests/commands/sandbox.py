@@ -18,9 +18,8 @@ from pathlib import Path
 from markdown.extensions.toc import slugify
 from sybil import Example
 
-from handbook.block import Block
+from handbook.block import Block, BlockError
 from handbook.document import CONFIGURATION, PageDocument
-from handbook.failure import BlockError
 from handbook.output import bounded
 from handbook.postgres import DatabaseError, serve_alone
 from handbook.rendering import Renderer

@@ -1,6 +1,6 @@
 """The harness between the handbook's pages, Sybil and PostgreSQL.
 
-Data flows one way: a page's text is rendered (`rendering`), read into blocks (`page`, `block`), run in a workspace
+Data flows one way: a page's text is rendered (`rendering`), read into blocks (`reading`, `block`), run in a workspace
 (`run`, `workspace`, and one module for each kind of block), compared with what the page shows (`output`), and
-recorded (`record`). `plugin` ties these to pytest.
+recorded (`proof`). `plugin` ties these to pytest.
 """

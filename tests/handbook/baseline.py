@@ -23,11 +23,6 @@ def is_later(name: str) -> bool:
     return match is not None and int(match[1]) > LAST
 
 
-def is_landed(path: Path) -> bool:
-    """Whether a file of a checkout is a migration that has landed after the baseline."""
-    return path.parent == DIRECTORY and is_later(path.name)
-
-
 def copy_baseline(source: Path, target: Path) -> None:
     """Copy the baseline from one directory of migrations to another, with its checksums."""
     target.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from enum import Enum
@@ -80,6 +81,24 @@ WITHOUT_OUTPUT = {Kind.FILE, Kind.CONSOLE, Kind.PYCON, Kind.DATA}
 
 class UnknownBlockError(ValueError):
     """A fence that does nothing that the harness knows; the text says which languages there are."""
+
+
+class BlockError(Exception):
+    """A block that did not do what its page says.
+
+    Arguments:
+        line: the line of the page.
+        summary: one sentence: what is wrong.
+        details: lines that show it: a difference, a traceback, what a command printed.
+        outdated: whether the page's expected output alone is wrong, so that it can be brought up to date.
+    """
+
+    def __init__(self, line: int, summary: str, details: Iterable[str] = (), *, outdated: bool = False) -> None:
+        super().__init__(summary)
+        self.line = line
+        self.summary = summary
+        self.details = list(details)
+        self.outdated = outdated
 
 
 @dataclass

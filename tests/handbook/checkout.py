@@ -1,13 +1,15 @@
-"""What of the checkout a page works on: read once in a run, and written for each page."""
+"""What of the checkout a page works on: copied once for a process of the run, and from there for each page."""
 
 from __future__ import annotations
 
 import os
 import shlex
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
-from handbook import baseline
+from handbook.baseline import DIRECTORY, copy_baseline
 
 # The backend, and the harness, whose own pages run it. Compiled modules go along: without them each page's first
 # command would compile the backend anew.
@@ -28,82 +30,65 @@ COPIED = (
     "tests/trials",
 )
 VENV = ".venv"
-LIBRARY = Path(VENV) / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
+LIBRARY = Path("lib") / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
 
 
-class Checkout:
-    """The files of a checkout that each page is given.
+def copy_checkout(project: Path, target: Path, *, landed: bool) -> None:
+    """Copy the files of a checkout that each page is given.
 
     Arguments:
         project: the checkout.
+        target: a directory.
+        landed: with the migrations that have landed since the baseline.
     """
-
-    def __init__(self, project: Path) -> None:
-        self.project = project
-        self._links: dict[str, str] = {}
-        self._files: dict[str, tuple[int, bytes]] = {}
-        for name in COPIED:
-            for file in _files_below(project / name):
-                # What lies below the migrations is what they are compiled to, which a page would list.
-                if project / baseline.DIRECTORY not in file.parent.parents:
-                    self._read(file)
-        if (project / VENV).exists():
-            self._read_environment((project / VENV).resolve())
-        parents = {parent for name in [*self._files, *self._links] for parent in Path(name).parents}
-        self._directories = sorted(str(parent) for parent in parents if parent != Path())
-        self._baseline = {name: file for name, file in self._files.items() if not baseline.is_landed(Path(name))}
-        checksums = str(baseline.DIRECTORY / baseline.CHECKSUMS)
-        if checksums in self._baseline:
-            mode, content = self._baseline[checksums]
-            self._baseline[checksums] = mode, baseline.checksums(content.decode()).encode()
-
-    def write(self, target: Path, *, landed: bool = False) -> None:
-        """Write the files below a directory.
-
-        Arguments:
-            target: the directory.
-            landed: with the migrations that have landed since the baseline.
-        """
-        for name in self._directories:
-            os.mkdir(target / name)  # noqa: PTH102 - a thousand files a second are written here
-        root = str(target)
-        for name, (mode, content) in (self._files if landed else self._baseline).items():
-            descriptor = os.open(f"{root}/{name}", os.O_WRONLY | os.O_CREAT, mode)
-            try:
-                os.write(descriptor, content)
-            finally:
-                os.close(descriptor)
-        for name, destination in self._links.items():
-            os.symlink(destination, f"{root}/{name}")  # noqa: PTH211 - as above
-        stamp = self.project / VENV / "plantops-set-up"
-        if stamp.is_file():
-            _, _, rest = stamp.read_text(encoding="utf-8").partition("\n")
-            (target / VENV / stamp.name).write_text(f"{(target / VENV).resolve()}\n{rest}", encoding="utf-8")
-
-    def _read(self, file: Path) -> None:
-        name = str(file.relative_to(self.project))
-        if file.is_symlink():
-            self._links[name] = os.readlink(file)  # noqa: PTH115 - as text
-        else:
-            self._files[name] = file.stat().st_mode & 0o777, file.read_bytes()
-
-    def _read_environment(self, venv: Path) -> None:
-        """An environment that has all of the project's packages, and is written to in the project's place."""
-        self._links[f"{VENV}/bin/python"] = os.path.realpath(sys.executable)
-        for name in ("python3", f"python3.{sys.version_info.minor}"):
-            self._links[f"{VENV}/bin/{name}"] = "python"
-        self._files[f"{VENV}/pyvenv.cfg"] = 0o644, (venv / "pyvenv.cfg").read_bytes()
-        packages = venv / LIBRARY.relative_to(VENV)
-        self._files[str(LIBRARY / "project.pth")] = 0o644, f"import site; site.addsitedir({str(packages)!r})\n".encode()
-        for script in (venv / "bin").iterdir():
-            name = f"{VENV}/bin/{script.name}"
-            if name not in self._links and os.access(script, os.X_OK):
-                self._files[name] = 0o755, _script(script)
+    for name in COPIED:
+        source, copy = project / name, target / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            # What another process is just compiling may be gone in the middle of it.
+            shutil.copytree(source, copy, symlinks=True, ignore=shutil.ignore_patterns("*.pyc.*"))
+        elif source.exists():
+            shutil.copy2(source, copy)
+    migrations = target / DIRECTORY
+    if migrations.exists() and not landed:
+        shutil.rmtree(migrations)
+        copy_baseline(project / DIRECTORY, migrations)
+    # What they are compiled to lies beside them, and a page would list it.
+    shutil.rmtree(migrations / "__pycache__", ignore_errors=True)
+    if (project / VENV).exists():
+        _make_environment((project / VENV).resolve(), target / VENV)
 
 
-def _files_below(path: Path) -> list[Path]:
-    found = list(path.rglob("*")) if path.is_dir() else [path]
-    return [file for file in found if file.is_symlink() or file.is_file()]
+def copy_files(source: Path, target: Path) -> None:
+    """Copy the files of a directory to another, each as it is: a server does not start on files of another account."""
+    subprocess.run(["cp", "-a", f"{source}/.", str(target)], check=True)
+
+
+def settle(directory: Path) -> None:
+    """Let the set-up of a copied environment be that of the place where it now is."""
+    stamp = directory / VENV / "plantops-set-up"
+    if stamp.is_file():
+        _, _, rest = stamp.read_text(encoding="utf-8").partition("\n")
+        stamp.write_text(f"{stamp.parent.resolve()}\n{rest}", encoding="utf-8")
+
+
+def _make_environment(venv: Path, target: Path) -> None:
+    """An environment that has all of the project's packages, and is written to in the project's place."""
+    (target / "bin").mkdir(parents=True)
+    (target / LIBRARY).mkdir(parents=True)
+    (target / "bin" / "python").symlink_to(os.path.realpath(sys.executable))
+    for name in ("python3", f"python3.{sys.version_info.minor}"):
+        (target / "bin" / name).symlink_to("python")
+    for name in ("pyvenv.cfg", "plantops-set-up"):
+        if (venv / name).exists():
+            shutil.copy2(venv / name, target / name)
+    packages = str(venv / LIBRARY)
+    (target / LIBRARY / "project.pth").write_text(f"import site; site.addsitedir({packages!r})\n", encoding="utf-8")
+    for script in (venv / "bin").iterdir():
+        copy = target / "bin" / script.name
+        if not copy.exists() and os.access(script, os.X_OK):
+            copy.write_bytes(_script(script))
+            copy.chmod(0o755)
 
 
 def _script(path: Path) -> bytes:

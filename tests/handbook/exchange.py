@@ -6,8 +6,7 @@ import ast
 import subprocess
 from dataclasses import dataclass
 
-from handbook.block import Block, Kind
-from handbook.failure import BlockError
+from handbook.block import Block, BlockError, Kind
 from handbook.output import Expected
 
 CONSOLE, CONSOLE_MORE = "$ ", "> "

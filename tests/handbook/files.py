@@ -12,8 +12,7 @@ import yaml
 from sybil import Example
 
 from handbook.baseline import DIRECTORY
-from handbook.block import Block
-from handbook.failure import BlockError, printed_by
+from handbook.block import Block, BlockError
 from handbook.output import lines_of
 from handbook.run import PageRun
 
@@ -42,7 +41,7 @@ def evaluate_file(example: Example) -> None:
     if target.suffix == ".py":
         if target.parent.name != DIRECTORY.name:
             ran = run.workspace.import_file(block.text, block.first_line, target)
-            run.printed = printed_by(ran, block.first_line)
+            run.printed = ran.finished(block.first_line)
     elif target.suffix in {".sh", ".bash"}:
         _check_script(run, block, target)
     elif target.suffix == ".sql":
@@ -80,10 +79,11 @@ def check_data(block: Block, language: str) -> None:
 
 def _check_script(run: PageRun, block: Block, target: Path) -> None:
     ran = run.workspace.run(["bash", "-n", str(target)])
-    if ran.result != 0:
-        found = BASH_ERROR.search(ran.printed)
+    printed, status = ran.finished(block.first_line), ran.result["status"]
+    if status:
+        found = BASH_ERROR.search(printed)
         at = min(int(found[1]), block.text.count("\n") + 1) - 1 if found else 0
-        raise BlockError(block.first_line + at, f"not bash: {found[2] if found else ran.result}", lines_of(ran.printed))
+        raise BlockError(block.first_line + at, f"not bash: {found[2] if found else status}", lines_of(printed))
 
 
 def _check_sql(run: PageRun, block: Block, target: Path) -> None:

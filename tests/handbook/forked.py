@@ -7,6 +7,7 @@ import gc
 import importlib
 import os
 import signal
+import subprocess
 import sys
 import time
 import traceback
@@ -15,6 +16,7 @@ from contextlib import suppress
 from json import dumps, loads
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
+from pathlib import Path
 from typing import Any, NoReturn
 
 import psutil
@@ -46,70 +48,71 @@ def serve(connection: Connection[Any, Any]) -> NoReturn:
     while True:
         try:
             message = loads(connection.recv_bytes())
-            files = [recv_handle(connection) for _ in range(message["files"])]
+            file = recv_handle(connection) if message["file"] else None
         except (EOFError, OSError):
             os._exit(0)
         _forks.clear()
         if message["call"] is None:
+            assert file is not None
             pid = os.fork()
             if pid == 0:
-                connection, me = Connection(files[0]), os.getpid()
+                connection, me = Connection(file), os.getpid()
                 os.setsid()
                 continue
             reply: dict[str, Any] = {"result": pid}
-            os.close(files[0])
         else:
-            reply = _called(message, files)
+            reply = _called(message, file)
             if os.getpid() != me:
                 with suppress(OSError):
                     connection.send_bytes(dumps({"error": COPIED}).encode())
                 os._exit(1)
+        if file is not None:
+            os.close(file)
         connection.send_bytes(dumps({**reply, "forks": len(_forks)}).encode())
 
 
-def _called(message: Mapping[str, Any], files: list[int]) -> dict[str, Any]:
+def _called(message: Mapping[str, Any], file: int | None) -> dict[str, Any]:
     module, _, name = message["call"].partition(":")
     try:
         function = getattr(importlib.import_module(module), name)
-        reply = {"result": function(*message["arguments"], *([files] if files else []))}
+        reply = {"result": function(*message["arguments"], *([] if file is None else [file]))}
         dumps(reply)
     except BaseException:  # whatever it is, the one who asked is told
         return {"error": traceback.format_exc()}
-    else:
-        return reply
-    finally:
-        for file in files:
-            with suppress(OSError):
-                os.close(file)
+    return reply
 
 
-def become(arguments: Sequence[str], environment: Mapping[str, str], directory: str, files: Sequence[int]) -> str:
-    """Be a program from here on.
+def run(
+    arguments: Sequence[str], environment: Mapping[str, str], directory: str, text: str, output: int
+) -> dict[str, Any]:
+    """Run a program to its end, in a session of its own.
 
     Arguments:
         arguments: the program and its arguments.
         environment: its whole environment.
         directory: where it runs.
-        files: what it reads, and what it prints to.
+        text: its standard input.
+        output: the file that it prints to.
 
     Returns:
-        Why it cannot be started.
+        Its `status`, or the `reason` why it cannot be started.
     """
-    source, output = files
-    for number, file in enumerate((source, output, output)):
-        os.dup2(file, number)
-    os.umask(0o022)
-    # Python ignores these, and a program would go on doing so: `make | head` would complain of its pipe.
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)
     try:
-        os.chdir(directory)
-    except OSError:
-        return "the page's directory is gone"
-    try:
-        os.execvpe(arguments[0], list(arguments), environment)  # noqa: S606 - it has no need of a shell
+        ended = subprocess.run(
+            arguments,
+            env=environment,
+            cwd=directory,
+            input=text.encode(),
+            stdout=output,
+            stderr=output,
+            umask=0o022,
+            start_new_session=True,
+            check=False,
+        )
     except OSError as error:
-        return str(error.strerror)
+        gone = not Path(directory).is_dir()
+        return {"reason": "the page's directory is gone" if gone else error.strerror}
+    return {"status": ended.returncode}
 
 
 def reap(pid: int) -> int | None:
@@ -134,7 +137,7 @@ def end_children() -> None:
     """Kill the children of this process, and what they leave behind, until none is left."""
     end = time.monotonic() + 10
     while has_children() and time.monotonic() < end:
-        for child in psutil.Process().children():
+        for child in psutil.Process().children(recursive=True):
             with suppress(psutil.Error):
                 child.kill()
         time.sleep(0.001)

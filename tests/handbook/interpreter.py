@@ -17,7 +17,7 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from io import TextIOWrapper
@@ -76,32 +76,28 @@ def enter(directory: str, environment: Mapping[str, str], page: str) -> None:
     util._reprcompare = _compared
 
 
-def execute(
-    source: str, line: int, interactive: bool, target: str | None, files: Sequence[int]
-) -> dict[str, Any] | None:
+def execute(source: str, line: int, interactive: bool, target: str | None, output: int) -> dict[str, Any]:
     """Run Python, in the page's namespace or as a module; return what failed, or what a prompt would show of it.
 
     Arguments:
         source: the code, which starts on a line of the page.
         interactive: as at a prompt: values are shown, and an exception is printed.
         target: the file that the page has written, to be run as Python runs it when it imports it.
-        files: the file for what is printed.
+        output: the file for what is printed.
     """
     for number in (1, 2):
-        os.dup2(files[0], number)
-    tree = parse(source, line)
-    if not isinstance(tree, ast.Module):
-        return tree
+        os.dup2(output, number)
     try:
-        if target is not None:
-            namespace = {"__name__": Path(target).stem, "__file__": target}
-            exec(compile(tree, _page, "exec", dont_inherit=True), namespace)  # noqa: S102 - the page is run
-        elif interactive:
-            for statement in tree.body:
-                _run(ast.Interactive([statement]), "single")
-        else:
-            rewrite_asserts(tree, source.encode())
-            _run(tree, "exec")
+        codes = compiled("\n" * (line - 1) + source, interactive=interactive, module=target is not None)
+    except (SyntaxError, ValueError) as error:
+        at = getattr(error, "lineno", None) or line
+        return {"line": at, "summary": f"{type(error).__name__}: {getattr(error, 'msg', error)}", "details": []}
+    try:
+        for code in codes:
+            if target is not None:
+                exec(code, {"__name__": Path(target).stem, "__file__": target})  # noqa: S102 - the page is run
+            else:
+                _run(code)
     except BaseException as error:  # SystemExit too: what ends the reader's Python is a failure here
         if not interactive:
             return failure(error, line)
@@ -111,17 +107,20 @@ def execute(
     return _beside(line)
 
 
-def parse(source: str, line: int) -> ast.Module | dict[str, Any]:
-    """The tree of some Python, with the page's lines; or what is wrong with it."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)  # shown when it is compiled to be run
-            tree = ast.parse("\n" * (line - 1) + source)
-            compile(tree, _page, "exec", AWAIT, dont_inherit=True)
-    except (SyntaxError, ValueError) as error:
-        at = getattr(error, "lineno", None) or line
-        return {"line": at, "summary": f"{type(error).__name__}: {getattr(error, 'msg', error)}", "details": []}
-    return tree
+def compiled(source: str, *, interactive: bool, module: bool) -> list[CodeType]:
+    """What some Python is compiled to: a module as Python imports it, a session statement by statement.
+
+    Raises:
+        SyntaxError: it does not parse.
+        ValueError: it holds a null character.
+    """
+    tree = ast.parse(source)
+    if module:
+        return [compile(tree, _page, "exec", dont_inherit=True)]
+    parts: list[Any] = [ast.Interactive([statement]) for statement in tree.body] if interactive else [tree]
+    if not interactive:
+        rewrite_asserts(tree, source.encode())
+    return [_compile(part, _page, "single" if interactive else "exec") for part in parts]
 
 
 def failure(error: BaseException, line: int) -> dict[str, Any]:
@@ -138,8 +137,7 @@ def failure(error: BaseException, line: int) -> dict[str, Any]:
     }
 
 
-def _run(tree: ast.Module | ast.Interactive, mode: str) -> None:
-    code: CodeType = _compile(tree, _page, mode)  # type: ignore[arg-type] # it compiles trees as well
+def _run(code: CodeType) -> None:
     namespace = sys.modules["__main__"].__dict__
     if CONNECTION in _names(code):
         connection = namespace.get(CONNECTION)
@@ -183,12 +181,12 @@ def _flush() -> None:
             stream.flush()
 
 
-def _beside(line: int) -> dict[str, Any] | None:
+def _beside(line: int) -> dict[str, Any]:
     """What was noticed beside what the block itself raised."""
     gc.collect()  # a finalizer speaks up now, not in a later block
     _flush()
     if not _noticed:
-        return None
+        return {}
     first = _noticed[0]
     _noticed.clear()
     return {**first, "line": first["line"] or line}

@@ -10,9 +10,8 @@ import pytest
 from _pytest._code import Traceback
 from sybil.integration.pytest import SybilFile, SybilItem
 
-from handbook.block import Block, Kind
+from handbook.block import Block, BlockError, Kind
 from handbook.document import PageDocument
-from handbook.failure import BlockError
 from handbook.lint import lintable
 from handbook.output import bounded, visible
 from handbook.page import Problem

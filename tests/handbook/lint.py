@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from handbook.baseline import DIRECTORY
-from handbook.block import Block, Kind
+from handbook.block import Block, BlockError, Kind
 from handbook.exchange import exchanges_of
-from handbook.failure import BlockError
 from handbook.linters import Snippet, ruff, squawk
 from handbook.page import Page
 

@@ -161,26 +161,22 @@ def compare(expected: list[str], actual: list[str]) -> Comparison:
 def _walk(expected: list[str], actual: list[str], cost: list[list[int]]) -> Iterator[Step]:
     i = j = 0
     while i < len(expected) or j < len(actual):
-        if i == len(expected):
-            yield Step(i, None, actual[j])
-            j += 1
-        elif expected[i] == ELLIPSIS:
+        here = cost[i][j]
+        both = i < len(expected) and j < len(actual)
+        if i < len(expected) and expected[i] == ELLIPSIS:
             start = j
             while j < len(actual) and cost[i][j] != cost[i + 1][j]:
                 j += 1
             yield Step(i, expected[i], ELLIPSIS, tuple(actual[start:j]))
             i += 1
-        elif j == len(actual):
-            yield Step(i, expected[i], None)
-            i += 1
-        elif _line_matches(expected[i], actual[j]):
+        elif both and _line_matches(expected[i], actual[j]):
             yield Step(i, expected[i], actual[j])
             i, j = i + 1, j + 1
-        elif cost[i][j] == cost[i + 1][j + 1] + REPLACED:
+        elif both and here == cost[i + 1][j + 1] + REPLACED:
             yield Step(i, expected[i], None)
             yield Step(i, None, actual[j])
             i, j = i + 1, j + 1
-        elif cost[i][j] == cost[i + 1][j] + MISSING:
+        elif i < len(expected) and here == cost[i + 1][j] + MISSING:
             yield Step(i, expected[i], None)
             i += 1
         else:

@@ -14,20 +14,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from multiprocessing import Pipe
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from multiprocessing.reduction import send_handle
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psutil
 
 from handbook import forked
 
-LOOK = 0.2 if sys.platform == "linux" else 0.02  # seconds between two looks at a process that says nothing
+LOOK = 0.2  # seconds between two looks at a process that says nothing
 LAST_WORDS = 0.5  # seconds in which a copy that code has made of its process is heard after the process itself
+PATIENCE = 20.0  # seconds in which a process ends what it has started
 MOST_WRITTEN = 256 << 20  # bytes after which what prints is ended
 PATHS = Path(__file__).resolve().parents[1]
 
@@ -52,7 +53,7 @@ class EndedError(ProcessError):
 
 
 class Process:
-    """A process that can be asked to call functions, and to be copied.
+    """A process that can be asked to call functions, and to be copied; as a context, one that is killed at its end.
 
     Arguments:
         connection: what it is asked through.
@@ -65,8 +66,12 @@ class Process:
         self.has_ended = False
         self._connection = connection
         self._reap = reap
-        # What can be read once the process has ended, where the system has such a thing.
-        self._end = [os.pidfd_open(pid)] if sys.platform == "linux" else []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
 
     @classmethod
     def start(cls, modules: Iterable[str], environment: Mapping[str, str]) -> Process:
@@ -100,7 +105,7 @@ class Process:
         """
         ours, theirs = Pipe()
         with theirs:
-            self._send(None, (), [theirs.fileno()])
+            self._send(None, (), theirs.fileno())
         pid = self._reply()["result"]
 
         def reap() -> int | None:
@@ -117,7 +122,7 @@ class Process:
         """What a function returns in that process.
 
         Arguments:
-            function: one of a module; it is given the arguments, and then a list with `output` if there is one.
+            function: one of a module; it is given the arguments, and then `output` if there is one.
             arguments: what JSON can hold.
             limit: seconds after which the process is killed.
             output: an open file that the function prints to; where it grows too large the process is killed.
@@ -127,7 +132,7 @@ class Process:
             ProcessError: it was killed, or code there has copied the process and the copy went on, or the function
                 raised; the text says which, and is the traceback if it raised.
         """
-        self._send(function, arguments, [] if output is None else [output])
+        self._send(function, arguments, output)
         reply = self._reply(limit, output)
         if reply.get("forks") and self._connection.poll(LAST_WORDS):
             reply = self._read()
@@ -135,45 +140,12 @@ class Process:
             raise ProcessError(reply["error"])
         return reply.get("result")
 
-    def run(
-        self,
-        arguments: Sequence[str],
-        environment: Mapping[str, str],
-        directory: Path,
-        files: tuple[int, int],
-        limit: float,
-    ) -> int | None:
-        """Let this process become a program, and return the status with which that ends.
-
-        Arguments:
-            arguments: the program and its arguments.
-            environment: its whole environment.
-            directory: where it runs.
-            files: what it reads, and what it prints to.
-            limit: seconds after which it is killed.
-
-        Raises:
-            ProcessError: it cannot be started, took too long, or printed too much.
-        """
-        try:
-            self._send(forked.become, (list(arguments), dict(environment), str(directory)), files)
-            if self._wait(limit, files[1], [self._connection]):
-                with suppress(EOFError, OSError):  # the start of the program closes the connection
-                    reply = json.loads(self._connection.recv_bytes())
-                    raise ProcessError(f"cannot start: {reply.get('result') or reply['error']}")
-            self._wait(limit, files[1], [])
-        finally:
-            status = self.kill()
-        return status
-
     def kill(self) -> int | None:
         """End the process, and return its status; what it has started is left alone."""
         self._connection.close()
         if self.has_ended:
             return None
         self.has_ended = True
-        for descriptor in self._end:
-            os.close(descriptor)
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
         return self._reap()
@@ -181,23 +153,32 @@ class Process:
     def end(self) -> None:
         """End the process and everything below it."""
         if not self.has_ended:
-            _kill_below(self.pid)
+            with suppress(ProcessError):
+                self.call(forked.end_children, limit=PATIENCE)
         self.kill()
 
-    def _send(self, function: Callable[..., Any] | None, arguments: Sequence[Any], files: Sequence[int]) -> None:
+    def _send(self, function: Callable[..., Any] | None, arguments: tuple[Any, ...], file: int | None) -> None:
         name = f"{function.__module__}:{function.__qualname__}" if function else None
-        message = {"call": name, "arguments": arguments, "files": len(files)}
+        message = {"call": name, "arguments": arguments, "file": file is not None}
         try:
             self._connection.send_bytes(json.dumps(message).encode())
-            for file in files:
+            if file is not None:
                 send_handle(self._connection, file, self.pid)
         except OSError:
             raise EndedError(self.kill()) from None
 
     def _reply(self, limit: float = math.inf, output: int | None = None) -> dict[str, Any]:
-        if self._wait(limit, output, [self._connection]):
-            return self._read()
-        raise EndedError(self.kill())  # a copy of it may keep the connection open
+        end = time.monotonic() + limit
+        while not self._connection.poll(LOOK):
+            if _is_over(self.pid):  # and a copy of it keeps the connection open
+                raise EndedError(self.kill())
+            reason = f"did not end within {limit:.0f} s" if time.monotonic() > end else None
+            if output is not None and os.fstat(output).st_size > MOST_WRITTEN:
+                reason = f"printed more than {MOST_WRITTEN >> 20} MB"
+            if reason is not None:
+                self.kill()
+                raise ProcessError(reason)
+        return self._read()
 
     def _read(self) -> dict[str, Any]:
         try:
@@ -206,40 +187,9 @@ class Process:
             raise EndedError(self.kill()) from None
         return reply
 
-    def _wait(self, limit: float, output: int | None, connections: list[Connection[Any, Any]]) -> bool:
-        """Wait until there is something to read, or the process ends; return whether there is.
-
-        Raises:
-            ProcessError: it took too long, or printed too much, and was killed.
-        """
-        end = time.monotonic() + limit
-        while not (ready := wait([*connections, *self._end], LOOK)) and not _is_over(self.pid):
-            reason = f"did not end within {limit:.0f} s" if time.monotonic() > end else None
-            if output is not None and os.fstat(output).st_size > MOST_WRITTEN:
-                reason = f"printed more than {MOST_WRITTEN >> 20} MB"
-            if reason is not None:
-                self.kill()
-                raise ProcessError(reason)
-        return any(connection in ready for connection in connections)
-
 
 def _is_over(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
-
-
-def _kill_below(pid: int) -> None:
-    """Kill the descendants of a process until it has none that live."""
-    end = time.monotonic() + 10
-    with suppress(psutil.Error):
-        while time.monotonic() < end:
-            found = psutil.Process(pid).children(recursive=True)
-            living = [process for process in found if process.status() != psutil.STATUS_ZOMBIE]
-            if not living:
-                return
-            for process in living:
-                with suppress(psutil.Error):
-                    process.kill()
-            time.sleep(0.005)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 import secrets
 import shlex
+from dataclasses import replace
 from itertools import zip_longest
 
 from sybil import Example
 
+from handbook.block import BlockError
 from handbook.exchange import exchanges_of
-from handbook.failure import BlockError
 from handbook.output import lines_of
 from handbook.run import PageRun
-from handbook.workspace import MOST_PRINTED, Ran
+from handbook.workspace import MOST_PRINTED
 
 STATUS = "echo $?"
 BASH = ("bash", "--noprofile", "--norc", "-c")
@@ -51,7 +52,8 @@ def evaluate_sql(example: Example) -> None:
     arguments = [psql, "-X", "-v", "ON_ERROR_STOP=1", "-P", "pager=off", "-f", "-", workspace.database_url]
     ran = workspace.run(arguments, block.text + "\n")
     run.printed = PSQL_ERROR.sub("", ran.printed)
-    if _status(ran, block.first_line):
+    ran.finished(block.first_line)
+    if ran.result["status"]:
         at = block.first_line + _sql_line(block.text.split("\n"), ran.printed)
         raise BlockError(at, "psql stopped at an error", lines_of(run.printed))
 
@@ -76,7 +78,8 @@ def evaluate_bash(example: Example) -> None:
     ran = run.workspace.run([*BASH, script, "bash"])
     parts = ran.printed.split(mark)
     run.printed = "".join(parts[::2])
-    if (status := _status(ran, block.first_line)) != REACHED:
+    ran.finished(block.first_line)
+    if (status := ran.result["status"]) != REACHED:
         numbers = [*BASH_SYNTAX_ERROR.findall(run.printed), *(part for part in parts[1::2] if part.isdigit())]
         last = block.first_line + block.text.count("\n")
         at = min(block.line + int(numbers[0]), last) if numbers else block.first_line
@@ -102,31 +105,20 @@ def evaluate_console(example: Example) -> None:
         for command in commands
     )
     ran = run.workspace.run([*BASH, "\n".join(["__status=0", *steps]), "bash"])
-    last = _status(ran, block.first_line, mark)
     parts = ran.printed.split(mark)
+    replace(ran, printed="".join(parts[::2])).finished(block.first_line)
+    if mark in ran.printed and len(ran.printed) > MOST_PRINTED:
+        raise BlockError(block.first_line, f"the commands print more than {MOST_PRINTED >> 20} MB")
     outputs, statuses = parts[::2], [int(part) for part in parts[1::2]]
     for command, following, output, status in zip_longest(commands, commands[1:], outputs[: len(commands)], statuses):
         if output is None:
             raise BlockError(command.line, "not reached: the command above ended the shell")
         actual = lines_of(output)
-        code = last if status is None else status
+        code = ran.result["status"] if status is None else status
         if code and (following is None or following.text.strip() != STATUS):
             remedy = f"where it is meant to fail, show that with $ {STATUS} below it"
             raise BlockError(command.line, f"the command ended with status {code}; {remedy}", actual)
         run.check(block, command.expected, actual)
-
-
-def _status(ran: Ran, line: int, mark: str = "\0") -> int:
-    """The status with which a program ended.
-
-    Raises:
-        BlockError: it has none.
-    """
-    if ran.error is not None:
-        raise BlockError(line, str(ran.error), lines_of(re.sub(f"{mark}.*?{mark}", "", ran.printed)))
-    if mark in ran.printed and len(ran.printed) > MOST_PRINTED:
-        raise BlockError(line, f"the commands print more than {MOST_PRINTED >> 20} MB")
-    return int(ran.result)
 
 
 def _mark() -> str:

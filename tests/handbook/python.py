@@ -9,7 +9,6 @@ from dataclasses import replace
 from sybil import Example
 
 from handbook.exchange import exchanges_of
-from handbook.failure import printed_by
 from handbook.output import ELLIPSIS, Expected, lines_of
 from handbook.run import PageRun
 
@@ -26,7 +25,7 @@ def evaluate_python(example: Example) -> None:
     run, block = PageRun.of(example), example.parsed
     ran = run.workspace.execute(block.text, block.first_line)
     run.printed = ran.printed
-    printed_by(ran, block.first_line)
+    ran.finished(block.first_line)
 
 
 def evaluate_pycon(example: Example) -> None:
@@ -38,11 +37,11 @@ def evaluate_pycon(example: Example) -> None:
     run, block = PageRun.of(example), example.parsed
     for exchange in exchanges_of(block):
         ran = run.workspace.execute(exchange.text, exchange.line, interactive=True)
-        printed, expected = printed_by(ran, exchange.line), expected_of(exchange.expected)
-        if ran.result is not None:
+        printed, expected = ran.finished(exchange.line), expected_of(exchange.expected)
+        if raised := ran.result.get("raised"):
             # A page may show the last of several exceptions alone, as the one that matters.
             shown = sum(HEADER.fullmatch(line) is not None for line in expected.lines)
-            printed += ran.result["raised"]["last" if shown <= 1 else "whole"]
+            printed += raised["last" if shown <= 1 else "whole"]
         run.check(block, expected, without_frames(lines_of(printed)))
 
 

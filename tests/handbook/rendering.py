@@ -156,13 +156,6 @@ class Renderer:
         return Rendering(metadata, fences, offset + 1, outline.comments, outline.inert_comments, outline.unfenced)
 
 
-def looks_like_fence(line: str) -> bool:
-    """Whether Markdown could read this line as the start or the end of a fence."""
-    match = FENCE.match(line)
-    # CommonMark: the info string of a backtick fence holds no backtick, else the line is inline code.
-    return match is not None and not (match["fence"][0] == "`" and "`" in match["trailing"])
-
-
 class Outline(HTMLParser):
     """Reads finished HTML: the markers and the comments, each with the heading above it, and code without a marker."""
 

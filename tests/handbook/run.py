@@ -14,8 +14,7 @@ import pytest
 from sybil import Document, Example
 from sybil.example import NotEvaluated
 
-from handbook.block import Block, Kind
-from handbook.failure import BlockError
+from handbook.block import Block, BlockError, Kind
 from handbook.output import Expected, compare, lines_of
 from handbook.postgres import DatabaseError
 from handbook.workshop import Workshop

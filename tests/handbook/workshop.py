@@ -7,10 +7,9 @@ import shutil
 import tempfile
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from functools import cached_property
 from pathlib import Path
 
-from handbook.checkout import Checkout
+from handbook.checkout import copy_checkout, copy_files, settle
 from handbook.cluster import restore, state_of
 from handbook.environment import of_block
 from handbook.forked import end_children, has_children
@@ -39,10 +38,7 @@ class Workshop:
         self._clean = self._start()
         self._helper = ThreadPoolExecutor(1, "workshop")
         self._ahead: dict[str, Future[tuple[Path, str]]] = {}
-
-    @cached_property
-    def _checkout(self) -> Checkout:
-        return Checkout(self.project)
+        self._copies: dict[bool, Path] = {}
 
     def open(self, page: Path, template: str, *, more: bool = False) -> Workspace:
         """The workspace of a page.
@@ -99,6 +95,8 @@ class Workshop:
             with suppress(DatabaseError, OSError):
                 self._remove(*made.result())
         self._helper.shutdown()
+        for copy in self._copies.values():
+            shutil.rmtree(copy, ignore_errors=True)
         self._clean.end()
 
     def _start(self) -> Process:
@@ -110,8 +108,17 @@ class Workshop:
         pages.mkdir(parents=True, exist_ok=True)
         database = self.postgres.create(template)
         directory = Path(tempfile.mkdtemp(prefix="page-", dir=pages))
-        self._checkout.write(directory, landed=template == "checkout")
+        copy_files(self._copy(landed=template == "checkout"), directory)
+        settle(directory)
         return directory, database
+
+    def _copy(self, *, landed: bool) -> Path:
+        """The checkout's files as every page is given them."""
+        if landed not in self._copies:
+            copy = Path(tempfile.mkdtemp(prefix="checkout-", dir=self.postgres.scratch))
+            copy_checkout(self.project, copy, landed=landed)
+            self._copies[landed] = copy
+        return self._copies[landed]
 
     def _remove(self, directory: Path, database: str) -> None:
         self.postgres.drop(database)

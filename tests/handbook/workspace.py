@@ -7,13 +7,16 @@ import os
 import socket
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
-from handbook import interpreter
+from handbook import forked, interpreter
+from handbook.block import BlockError
 from handbook.environment import of_block
+from handbook.output import lines_of
 from handbook.postgres import Postgres
 from handbook.process import Process, ProcessError
 
@@ -27,8 +30,27 @@ class Ran:
     """What became of something that ran: what it printed, what it returned, and why it did not come to its end."""
 
     printed: str
-    result: Any = None
-    error: ProcessError | None = None
+    result: dict[str, Any] = field(default_factory=dict)
+    error: str | None = None
+
+    def finished(self, line: int) -> str:
+        """What it printed.
+
+        Arguments:
+            line: the line of the page to blame where it did not come to its end, and nothing says which it was.
+
+        Raises:
+            BlockError: it did not, or something failed in it.
+        """
+        if self.error is not None:
+            *details, summary = self.error.rstrip("\n").split("\n")
+            raise BlockError(line, summary, [*lines_of(self.printed), *details])
+        if "summary" in self.result:
+            details = self.result["details"]
+            if self.printed.strip():
+                details = ["it printed:", *lines_of(self.printed), "", *details]
+            raise BlockError(self.result["line"], self.result["summary"], details)
+        return self.printed
 
 
 @dataclass
@@ -84,31 +106,37 @@ class Workspace:
 
     def execute(self, source: str, line: int, *, interactive: bool = False) -> Ran:
         """Run Python in the page's process; the result is what failed, as `interpreter.execute` tells it."""
-        return self._execute(self._python, source, line, interactive, None)
+        return self._call(lambda: nullcontext(self._python), interpreter.execute, source, line, interactive, None)
 
     def import_file(self, source: str, line: int, target: Path) -> Ran:
         """Import a Python file in a process of its own; the result is what failed."""
-        python = self._enter()
-        try:
-            return self._execute(python, source, line, False, str(target))
-        finally:
-            python.kill()
-
-    def _execute(self, python: Process, *arguments: Any) -> Ran:
-        return _ran(lambda output: python.call(interpreter.execute, *arguments, limit=self.limit, output=output))
+        return self._call(self._enter, interpreter.execute, source, line, False, str(target))
 
     def run(self, arguments: Sequence[str], text: str = "") -> Ran:
-        """Run a program to its end; the result is its status.
+        """Run a program to its end; the result holds its status.
 
         Arguments:
             arguments: the program and its arguments.
             text: its standard input.
         """
-        with tempfile.TemporaryFile() as source:
-            source.write(text.encode())
-            source.seek(0)
-            where = (arguments, self.environment, self.directory)
-            return _ran(lambda output: self.clean.fork().run(*where, (source.fileno(), output), self.limit))
+        where = (self.environment, str(self.directory))
+        ran = self._call(self.clean.fork, forked.run, arguments, *where, text)
+        reason = ran.result.get("reason")
+        return Ran(ran.printed, error=f"cannot start: {reason}") if reason else ran
+
+    def _call(
+        self, start: Callable[[], AbstractContextManager[Process]], function: Callable[..., Any], *arguments: Any
+    ) -> Ran:
+        """What becomes of a call in a process, whose last argument is the file that it prints to."""
+        # A file, not a pipe: a pipe stays open for as long as a background process of the block lives.
+        with tempfile.TemporaryFile() as output:
+            fcntl.fcntl(output, fcntl.F_SETFL, os.O_APPEND)
+            try:
+                with start() as process:
+                    result = process.call(function, *arguments, limit=self.limit, output=output.fileno())
+            except ProcessError as error:
+                return Ran(_printed(output), error=str(error))
+            return Ran(_printed(output), result)
 
     def end(self) -> None:
         """End the page's Python."""
@@ -119,22 +147,6 @@ class Workspace:
     def has_python(self) -> bool:
         """Whether the page's Python lives."""
         return "_python" in self.__dict__
-
-
-def _ran(action: Callable[[int], Any]) -> Ran:
-    """What became of something that prints to a file.
-
-    Arguments:
-        action: runs it; it is given the file's descriptor.
-    """
-    # A file, not a pipe: a pipe stays open for as long as a background process of the block lives.
-    with tempfile.TemporaryFile() as output:
-        fcntl.fcntl(output, fcntl.F_SETFL, os.O_APPEND)
-        try:
-            result = action(output.fileno())
-        except ProcessError as error:
-            return Ran(_printed(output), error=error)
-        return Ran(_printed(output), result)
 
 
 def _printed(file: IO[bytes]) -> str:

@@ -146,7 +146,12 @@ SABOTAGES: dict[str, tuple[str, str, str, Callable[[Project], None]]] = {
     ),
     "the parser returns no blocks": ("reading", "_read_blocks", "return", test_the_parser_finds_every_block),
     "the rendering has no fences": ("rendering", "handle_starttag", "return", test_the_parser_finds_every_block),
-    "fences that are no blocks are overlooked": ("fences", "wrong_fences", "return", test_every_fence_is_accounted_for),
+    "fences that are no blocks are overlooked": (
+        "reading",
+        "_wrong_fences",
+        "return",
+        test_every_fence_is_accounted_for,
+    ),
     "reasons are not asked for": (
         "directives",
         "_give_reason",

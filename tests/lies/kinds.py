@@ -8,9 +8,8 @@ from dataclasses import replace
 from itertools import accumulate
 from pathlib import PurePosixPath
 
-from handbook.block import Block, Kind
+from handbook.block import Block, BlockError, Kind
 from handbook.exchange import exchanges_of
-from handbook.failure import BlockError
 from handbook.page import Page
 from lies import code, commands, data, outputs, sql
 from lies.lie import Edit, Lie, Part, altered, distinct

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
+from handbook.checkout import copy_files
 from handbook.workshop import Workshop
 from handbook.workspace import Workspace
 
@@ -23,7 +23,7 @@ class Snapshot:
         self.workspace, self._workshop = workspace, workshop
         self._files = tempfile.mkdtemp(dir=workspace.postgres.scratch)
         self._database = f"{workspace.database}_copy"
-        _copy(workspace.directory, Path(self._files))
+        copy_files(workspace.directory, Path(self._files))
         workspace.postgres.copy(workspace.database, self._database)
 
     def bring_back(self) -> list[str]:
@@ -34,15 +34,10 @@ class Snapshot:
         changed = self._workshop.restore()
         postgres.copy(self._database, workspace.database)
         shutil.rmtree(workspace.directory)
-        _copy(Path(self._files), workspace.directory)
+        copy_files(Path(self._files), workspace.directory)
         return changed
 
     def discard(self) -> None:
         """Delete the copy."""
         self.workspace.postgres.drop(self._database)
         shutil.rmtree(self._files)
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Copy files with their owners: a server does not start on files of another account."""
-    subprocess.run(["cp", "-a", f"{source}/.", str(target)], check=True)

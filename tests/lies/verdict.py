@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from handbook.block import Block, Kind
+from handbook.block import Block, BlockError, Kind
 from handbook.exchange import exchanges_of
-from handbook.failure import BlockError
 from handbook.output import ELLIPSIS, Expected, compare
 from handbook.python import expected_of
 from lies.lie import Lie

@@ -668,6 +668,41 @@ async def test_a_statement_that_is_not_awaited_is_an_error(
     await conn.close()
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "asyncio.create_task(conn.execute('CREATE TABLE a ()'))",
+        "asyncio.gather(conn.execute('CREATE TABLE a ()'))",
+        "asyncio.create_task(own(conn))",
+        "asyncio.create_task(conn.execute('SELECT pg_sleep(60)')); await asyncio.sleep(0)",
+    ],
+)
+@pytest.mark.parametrize("transactional", [True, False])
+async def test_a_task_that_is_not_awaited_is_an_error(
+    migrated_url: str, write: Write, tmp_path: Path, statement: str, *, transactional: bool
+) -> None:
+    write(
+        "007_a.py",
+        f"""
+        import asyncio
+
+        transactional = {transactional}
+
+        async def own(conn):
+            await conn.execute("CREATE TABLE a ()")
+
+        async def up(conn):
+            {statement}
+        """,
+    )
+    with pytest.raises(MigrationCodeError, match=r"007_a\.py: up started a task and returned before it had ended\.\n"):
+        await run_migrations(migrated_url, directory=tmp_path)
+    conn = await asyncpg.connect(migrated_url)
+    assert await get_applied_migrations(conn) == ALL
+    assert await conn.fetchval("SELECT to_regclass('a')") is None
+    await conn.close()
+
+
 async def test_another_warning_of_a_migration_is_a_warning(migrated_url: str, write: Write, tmp_path: Path) -> None:
     write("007_a.py", "import warnings\n\nasync def up(conn):\n    warnings.warn('by and by', RuntimeWarning)\n")
     with pytest.warns(RuntimeWarning, match="by and by"):

@@ -18,7 +18,7 @@ from .lock import keep_lock
 from .redaction import described
 from .session import is_lost, is_session, settings
 from .statements import Statements
-from .unawaited import Unawaited
+from .unawaited import Unawaited, tasks_of
 
 logger = logging.getLogger("src.db.migration_runner")
 
@@ -92,8 +92,8 @@ async def _run_up(conn: Connection, migration: Migration, sent: Statements) -> N
     """Run ``up``, and note what it sends.
 
     Raises:
-        MigrationCodeError: it left a statement out, by making a coroutine and not awaiting it, or what it awaited was
-            canceled, and nobody has canceled the runner; or its SQL is no Unicode text.
+        MigrationCodeError: it left a statement out, by making a coroutine or a task and not awaiting it, or what it
+            awaited was canceled, and nobody has canceled the runner; or its SQL is no Unicode text.
     """
     task = asyncio.current_task()
     cancelled_before = task.cancelling() if task else 0
@@ -121,6 +121,13 @@ async def _run_up(conn: Connection, migration: Migration, sent: Statements) -> N
     for warning in unawaited.found(migration.path):
         text = failure.NEVER_AWAITED.format(warning=warning.message, outcome=failure.outcome(migration))
         raise errors.MigrationCodeError(text, file=Path(warning.filename), line=warning.lineno)
+    if left := [*tasks_of(migration.path, conn)]:
+        # It would go on in the next migration.
+        for other in left:
+            other.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        text = failure.TASK_LEFT.format(outcome=failure.outcome(migration))
+        raise errors.MigrationCodeError(text, file=migration.path)
 
 
 async def _run_inside(conn: Connection, migration: Migration, sent: Statements) -> None:

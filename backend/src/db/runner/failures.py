@@ -20,6 +20,7 @@ BUSY = (
     " TaskGroup.\n{outcome}"
 )
 NEVER_AWAITED = "{warning}, so what it was to do has not been done.\nWrite await before the call.\n{outcome}"
+TASK_LEFT = "up started a task and returned before it had ended.\nAwait what create_task or gather returns.\n{outcome}"
 SWALLOWED = (
     "a statement failed, and up went on as if it had not.\n{first}"
     "PostgreSQL commits nothing of a transaction after an error. Let the error out of up, or put the statement that"

@@ -1,12 +1,16 @@
-"""Coroutines that a migration made and threw away: statements that were never sent."""
+"""What a migration made and did not await: coroutines that it threw away, and tasks that it left."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 from warnings import WarningMessage
+
+from ..connection import Connection
 
 
 class Unawaited:
@@ -41,8 +45,20 @@ class Unawaited:
         return [
             warning
             for warning in Unawaited._caught[self._first :]
-            if _is_unawaited(warning) and os.path.dirname(warning.filename) == str(path.parent)  # noqa: PTH120
+            if _is_unawaited(warning) and _is_beside(path, warning.filename)
         ]
+
+
+def tasks_of(path: Path, conn: Connection) -> Iterator[asyncio.Task[object]]:
+    """Yield the tasks that have not ended: of a file or of one beside it, and of the connection's own methods."""
+    for task in asyncio.all_tasks():
+        frame = getattr(task.get_coro(), "cr_frame", None)
+        if frame and (_is_beside(path, frame.f_code.co_filename) or frame.f_locals.get("self") is conn):
+            yield task
+
+
+def _is_beside(path: Path, filename: str) -> bool:
+    return os.path.dirname(filename) == str(path.parent)  # noqa: PTH120
 
 
 def _is_unawaited(warning: WarningMessage) -> bool:

@@ -20,17 +20,26 @@ from src.db.migration_runner import run_migrations
 Write = Callable[[str, str], Path]
 
 
-async def test_a_history_that_row_security_hides(migrated_url: str, write: Write, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("ALTER TABLE schema_migrations ENABLE ROW LEVEL SECURITY", "row security hides rows of it from the role {}"),
+        ("REVOKE USAGE ON SCHEMA public FROM PUBLIC", "it is in the schema public, which the role {} has no right to"),
+    ],
+)
+async def test_a_history_that_is_hidden_from_a_role(
+    migrated_url: str, write: Write, tmp_path: Path, change: str, told: str
+) -> None:
     owner = await asyncpg.connect(migrated_url)
     database = await owner.fetchval("SELECT current_database()")
     role = f"{database}_migrator"
     await owner.execute(
         f'CREATE ROLE "{role}"; GRANT SELECT, INSERT ON schema_migrations TO "{role}";'
-        f' ALTER TABLE schema_migrations ENABLE ROW LEVEL SECURITY; ALTER DATABASE "{database}" SET role = "{role}"'
+        f' {change}; ALTER DATABASE "{database}" SET role = "{role}"'
     )
     write("007_x.py", "transactional = False\n\nasync def up(conn):\n    raise AssertionError\n")
     try:
-        with pytest.raises(HistoryError, match=f"row security hides rows of it from the role {role}"):
+        with pytest.raises(HistoryError, match=told.format(role)):
             await run_migrations(migrated_url, directory=tmp_path)
     finally:
         await owner.execute(f'ALTER DATABASE "{database}" RESET role; DROP OWNED BY "{role}"; DROP ROLE "{role}"')

@@ -21,10 +21,15 @@ _DOUBT = """
             'row security hides rows of it from the role ' || current_user || '.'
             || chr(10) || 'Let DATABASE_URL name the owner of the table, or turn its row security off.'
         WHEN to_regclass('schema_migrations') IS NULL THEN (
-            SELECT 'it is in the schema ' || relnamespace::regnamespace || ', where the search_path of the role '
-                || current_user || ' (' || current_setting('search_path') || ') does not look.'
-                || chr(10) || 'Correct the search_path. Where that schema is none of this backend''s, make a'
-                || ' schema_migrations of its own: see docs/reference/schema-migrations.md.'
+            SELECT 'it is in the schema ' || relnamespace::regnamespace || ', ' || CASE
+                WHEN has_schema_privilege(relnamespace, 'USAGE') THEN
+                    'where the search_path of the role ' || current_user || ' (' || current_setting('search_path')
+                    || ') does not look.' || chr(10) || 'Correct the search_path.'
+                ELSE
+                    'which the role ' || current_user || ' has no right to use.' || chr(10)
+                    || 'Grant it USAGE on that schema.'
+                END || ' Where that schema is none of this backend''s, make a schema_migrations of its own: see'
+                || ' docs/reference/schema-migrations.md.'
             FROM pg_class WHERE relname = 'schema_migrations' AND relkind IN ('r', 'p') ORDER BY oid LIMIT 1
         )
         WHEN NOT EXISTS (

@@ -695,9 +695,12 @@ async def test_a_task_that_is_not_awaited_is_an_error(
             {statement}
         """,
     )
-    with pytest.raises(MigrationCodeError, match=r"007_a\.py: up started a task and returned before it had ended\.\n"):
+    started = r"007_a\.py: up started a task and returned before it had ended\.\n"
+    with pytest.raises(MigrationCodeError, match=started):
         await run_migrations(migrated_url, directory=tmp_path)
     conn = await asyncpg.connect(migrated_url)
+    with pytest.raises(MigrationCodeError, match=started):
+        await apply_migration(conn, "007", tmp_path / "007_a.py")
     assert await get_applied_migrations(conn) == ALL
     assert await conn.fetchval("SELECT to_regclass('a')") is None
     await conn.close()

@@ -803,6 +803,13 @@ def test_a_swallowed_error(garden: Rehearse, write: Write, file: str) -> None:
     assert garden.json()["migrations"][0]["error"]["code"] == "PM10"
 
 
+@pytest.mark.parametrize("transactional", [True, False])
+def test_a_task_that_is_not_awaited(garden: Rehearse, write: Write, transactional: bool) -> None:
+    start = "import asyncio\n    asyncio.create_task(conn.execute('SELECT 1'))"
+    write("002_it.py", f"transactional = {transactional}\n\n\nasync def up(conn):\n    {start}\n")
+    assert "up started a task and returned before it had ended" in garden.json()["migrations"][0]["error"]["text"]
+
+
 def test_a_deferred_constraint_is_checked_as_commit_does(garden: Rehearse, write: Write) -> None:
     garden.sql("ALTER TABLE plants ADD COLUMN mother int REFERENCES plants DEFERRABLE INITIALLY DEFERRED")
     write("002_it.py", "UPDATE plants SET mother = 2")

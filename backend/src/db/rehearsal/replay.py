@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..connection import Connection
 from ..errors import MigrationError
-from ..runner.application import apply
+from ..runner.application import apply, run_up
 from ..runner.files import Migration, loaded
 from ..runner.history import ensure_migrations_table, mark_migration_applied
 from ..runner.session import reset, settings
@@ -62,7 +62,7 @@ async def _inside(conn: WatchedConnection, _: str, migration: Migration, report:
 
     async def up(conn: Connection) -> None:
         with Recorder(conn, report):
-            await migration.up(conn)
+            await run_up(conn, migration)
         if await goes_on(conn, guarded=False):
             after = await state_of(conn, in_transaction=True)
             fill_in(report, before, after)
@@ -79,7 +79,7 @@ async def _outside(conn: WatchedConnection, url: str, migration: Migration, repo
     async def up(_: Connection) -> None:
         async with watched(url, conn) as watch:
             with Recorder(conn, report):
-                await migration.up(conn)
+                await run_up(conn, migration)
         if not conn.is_in_transaction():  # the runner says what is wrong
             fill_in(report, before, await state_of(conn, in_transaction=False))
             report.locks = locks_of(watch.taken, before.relations)

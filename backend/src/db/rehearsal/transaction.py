@@ -10,7 +10,7 @@ import asyncpg
 from ..connection import Connection
 from ..errors import MigrationError
 from ..runner import failures as failure
-from ..runner.application import apply
+from ..runner.application import apply, run_up
 from ..runner.files import Migration, line_in, loaded
 from ..runner.history import ensure_migrations_table
 from ..runner.session import reset
@@ -91,7 +91,7 @@ async def _run_up(conn: GuardedConnection, migration: Migration, report: Migrati
     conn.guarded = True
     try:
         with Recorder(conn, report):
-            await migration.up(conn)
+            await run_up(conn, migration)
     except Exception:
         if conn.refused is None:
             raise

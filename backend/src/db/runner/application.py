@@ -88,19 +88,34 @@ async def apply(conn: Connection, version: str, migration: Migration) -> None:
         raise failure.up_failed(migration, error) from error
 
 
+async def run_up(conn: Connection, migration: Migration) -> None:
+    """Run ``up`` and nothing else, and end the tasks that it has left: they would go on in the next migration.
+
+    Raises:
+        MigrationCodeError: it has left some.
+    """
+    await migration.up(conn)
+    if left := [*tasks_of(migration.path, conn)]:
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        text = failure.TASK_LEFT.format(outcome=failure.outcome(migration))
+        raise errors.MigrationCodeError(text, file=migration.path)
+
+
 async def _run_up(conn: Connection, migration: Migration, sent: Statements) -> None:
     """Run ``up``, and note what it sends.
 
     Raises:
-        MigrationCodeError: it left a statement out, by making a coroutine or a task and not awaiting it, or what it
-            awaited was canceled, and nobody has canceled the runner; or its SQL is no Unicode text.
+        MigrationCodeError: it left a statement out, by making a coroutine and not awaiting it, or what it awaited was
+            canceled, and nobody has canceled the runner; or its SQL is no Unicode text.
     """
     task = asyncio.current_task()
     cancelled_before = task.cancelling() if task else 0
     try:
         with Unawaited() as unawaited, sent:
             try:
-                await migration.up(conn)
+                await run_up(conn, migration)
             finally:
                 if not is_session(conn):
                     # asyncpg reports each statement when the event loop comes round.
@@ -121,13 +136,6 @@ async def _run_up(conn: Connection, migration: Migration, sent: Statements) -> N
     for warning in unawaited.found(migration.path):
         text = failure.NEVER_AWAITED.format(warning=warning.message, outcome=failure.outcome(migration))
         raise errors.MigrationCodeError(text, file=Path(warning.filename), line=warning.lineno)
-    if left := [*tasks_of(migration.path, conn)]:
-        # It would go on in the next migration.
-        for other in left:
-            other.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
-        text = failure.TASK_LEFT.format(outcome=failure.outcome(migration))
-        raise errors.MigrationCodeError(text, file=migration.path)
 
 
 async def _run_inside(conn: Connection, migration: Migration, sent: Statements) -> None:

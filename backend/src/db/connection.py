@@ -177,7 +177,8 @@ async def is_encrypted(database_url: str) -> bool:
 
 async def settled(value: Awaitable[T] | T) -> T:
     """Return a value, awaited if need be: what asyncpg answers at once, an AsyncMock answers with a coroutine."""
-    return await value if isinstance(value, Awaitable) else value
+    # Not isinstance(value, Awaitable): that takes three times as long, and a migration asks for this thrice.
+    return await value if hasattr(value, "__await__") else value
 
 
 async def is_pooled(conn: asyncpg.Connection[asyncpg.Record]) -> bool:

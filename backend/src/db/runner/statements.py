@@ -22,6 +22,7 @@ _LIMITS_LOCKS = r"(?i)lock_timeout|nowait"
 # With these asyncpg asks for a type that it does not know yet.
 _OF_ASYNCPG = ("typeinfo_tree", "set_config('jit', ")
 _NAMES_STATEMENTS = ("prepare", "deallocate", "discard")
+_REPORTING = (asyncpg.Connection, asyncpg.pool.PoolConnectionProxy)
 
 
 class Statements:
@@ -39,7 +40,7 @@ class Statements:
     limits_locks = False
 
     def __init__(self, conn: Connection) -> None:
-        self._conn = conn if isinstance(conn, asyncpg.Connection | asyncpg.pool.PoolConnectionProxy) else None
+        self._conn = conn
         self._names: dict[str, re.Pattern[str]] = {}
         self.mentioned: set[str] = set()
 
@@ -50,13 +51,13 @@ class Statements:
     def __enter__(self) -> None:
         if is_session(self._conn):
             self._conn.observer = self.note
-        elif self._conn is not None:
+        elif isinstance(self._conn, _REPORTING):
             self._conn.add_query_logger(self._note)
 
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
         if is_session(self._conn):
             self._conn.observer = None
-        elif self._conn is not None:
+        elif isinstance(self._conn, _REPORTING):
             self._conn.remove_query_logger(self._note)
 
     def _note(self, record: asyncpg.connection.LoggedQuery) -> None:

@@ -20,22 +20,22 @@ class Unawaited:
     first opens that place and the last closes it.
     """
 
-    _open: ClassVar[int] = 0
+    _blocks: ClassVar[list[Unawaited]] = []
     _place: ClassVar[warnings.catch_warnings[list[WarningMessage]]]
     _caught: ClassVar[list[WarningMessage]]
 
     def __enter__(self) -> Unawaited:
-        if Unawaited._open == 0:
+        if not Unawaited._blocks:
             Unawaited._place = warnings.catch_warnings(record=True)
             Unawaited._caught = Unawaited._place.__enter__()
             warnings.simplefilter("always", RuntimeWarning)
-        Unawaited._open += 1
+        Unawaited._blocks.append(self)
         self._first = len(Unawaited._caught)
         return self
 
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
-        Unawaited._open -= 1
-        if Unawaited._open == 0:
+        Unawaited._blocks.remove(self)
+        if not Unawaited._blocks:
             Unawaited._place.__exit__(None, None, None)
             for other in filter(lambda warning: not _is_unawaited(warning), Unawaited._caught):
                 warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)

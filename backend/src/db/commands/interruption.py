@@ -66,19 +66,11 @@ async def _until_signalled(coroutine: Coroutine[Any, Any, T]) -> T:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop, number)
     await asyncio.wait([task])
-    # A migration that catches the cancellation fails in some other way; it was the signal all the same.
-    if received and (task.cancelled() or task.exception() is not None):
-        raise Interrupted(received[0], _outcome(task, unanswered=unanswered.is_set()))
-    return task.result()
-
-
-def _outcome(task: asyncio.Task[Any], *, unanswered: bool) -> str:
-    """Say what a task has left that was canceled, as far as it or its silence tells."""
-    if unanswered:
-        return _NO_ANSWER
-    error: BaseException | None
     try:
-        error = task.exception()
-    except asyncio.CancelledError as cancelled:
-        error = cancelled
-    return " ".join(getattr(error, "__notes__", ()))
+        return task.result()
+    except BaseException as error:
+        if not received:
+            raise
+        # A migration that catches the cancellation fails in some other way; it was the signal all the same.
+        notes = " ".join(getattr(error, "__notes__", ()))
+        raise Interrupted(received[0], _NO_ANSWER if unanswered.is_set() else notes) from None

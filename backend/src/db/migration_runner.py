@@ -61,16 +61,16 @@ async def run_migrations(database_url: str, *, directory: str | os.PathLike[str]
     refuse_empty(directory, files)
     async with connected(database_url) as conn:
         async with one_session(conn):
-            applied = await get_applied_migrations(conn) if await has_migrations_table(conn) else None
-        if applied is not None:
-            warn_of_unknown(applied, files)
-            if not pending(applied, files):
-                return done
+            is_new = not await has_migrations_table(conn)
+            applied = [] if is_new else await get_applied_migrations(conn)
+        warn_of_unknown(applied, files)
+        if not pending(applied, files):
+            return done
         async with one_runner(conn) as working:
             async with one_session(working):
                 await refuse_untrusted_history(working)
                 # Not where it is there already: that asks for a right on the schema, which the role may not have.
-                if applied is None:
+                if is_new:
                     await ensure_migrations_table(working)
                 # Asked again: another runner may have applied them before this one got the lock.
                 applied = await get_applied_migrations(working)

@@ -131,6 +131,12 @@ def test_they_say_what_is_wrong(command: str) -> None:
     assert told.stderr.startswith("PLANTOPS_PORT is 'x'")
 
 
+def test_another_program_is_refused() -> None:
+    told = piped("perl", "")
+    assert told.returncode == 2
+    assert "invalid choice: 'perl'" in told.stderr
+
+
 def test_python_does_not_start_without_a_database() -> None:
     told = piped("python", "", DATABASE_URL="postgresql://u@/d?host=/nowhere")
     assert (told.returncode, told.stdout) == (1, "")

@@ -5,6 +5,7 @@ psql is given the arguments that follow its name.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import signal
@@ -72,4 +73,6 @@ def on_database(program: Callable[[Callable[[], str], str], int]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(on_database(PROGRAMS[sys.argv[1]]))
+    parser = argparse.ArgumentParser(prog="python -m src.db.commands.prompt")
+    parser.add_argument("program", choices=PROGRAMS)
+    sys.exit(on_database(PROGRAMS[parser.parse_args(sys.argv[1:2]).program]))

@@ -39,7 +39,7 @@ class Finding(NamedTuple):
 def run(arguments: argparse.Namespace) -> int:
     """Print the findings and return the exit status."""
     paths, findings = _files(arguments.directory)
-    refuse_empty(arguments.directory, [("", path) for path in paths])
+    refuse_empty(arguments.directory, paths)
     for path in paths:
         findings += _loading(path)
     findings += _seals(arguments.directory)

@@ -85,7 +85,7 @@ def get_migration_files(directory: str | os.PathLike[str] = MIGRATIONS_DIRECTORY
     return [files[number] for number in sorted(files)]
 
 
-def refuse_empty(directory: str | os.PathLike[str], files: Sequence[tuple[str, Path]]) -> None:
+def refuse_empty(directory: str | os.PathLike[str], files: Sequence[object]) -> None:
     """Raise an error if there are no migrations at all: they were left out of a package or an image.
 
     Arguments:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from prose.figures import LITERAL
 from prose.literals import is_shown, postgresql_errors
-from prose.sections import LINK, Section, handbook
+from prose.sections import LINK, LITERAL, Section, handbook
 from prose.table import CELL
 from src.db.errors import MigrationError
 
@@ -29,14 +28,16 @@ def _by_text() -> Section:
 
 
 def index() -> list[list[str]]:
-    """The rows of the index by text, each with its link if the page that it leads to shows the text."""
+    """The rows of the index by text, each with its link if that page shows the text and the SQLSTATE."""
     found = []
     for text, state, link in texts():
         said, to = LITERAL.search(text), LINK.search(link)
         top, *sections = _by_text().page_of(to) if to else []
         about = [rest for page, _, rest in facts() if top.page.endswith(f"/{page}")]
         seen = " ".join((top.scope, *(one.title for one in sections), *about))
-        found.append([text, state, link if said and is_shown(said[2], seen) else "a page that shows the text"])
+        source = "\n".join((link, *(one.source for one in (top, *sections))))
+        shown = said and is_shown(said[2], seen) and ("`" not in state or state.strip("`") in source)
+        found.append([text, state, link if shown else "a page that shows the text and the SQLSTATE"])
     return found
 
 

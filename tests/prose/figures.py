@@ -8,14 +8,14 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
 
-from prose.sections import ROOT, Finding, Section, plain
+from prose.literals import excepted
+from prose.sections import LITERAL, ROOT, Finding, Section, blank, plain
 
 # One and two are said of too much, but for amounts of time.
 WORDS = (
     *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
     *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty", "thirty"),
 )
-LITERAL = re.compile(r"(?<!`)(`+)(?!`)((?:(?!\n *\n).)+?)(?<!`)\1(?!`)", re.DOTALL)
 NUMBER = r"\d+(?:[.,]\d+)*"
 FIGURE = re.compile(rf"(?<![\w.#-])(?:{NUMBER}|(?i:{'|'.join(WORDS[3:])}))(?![\w-])")
 UNITS = {"ms": 0.001, "millisecond": 0.001, "s": 1, "second": 1, "minute": 60, "min": 60, "hour": 3600, "day": 86400}
@@ -57,41 +57,6 @@ CONSTANTS: Mapping[str, tuple[str, ...]] = {
     "docs/reference/migration-file.md": (LOCK_TIMEOUT, TRIES),
     "docs/troubleshooting/deadlock.md": (LOCK_TIMEOUT,),
     "docs/troubleshooting/lock-timeout.md": (LOCK_TIMEOUT,),
-}
-# Figures that no block of their section shows, by page.
-STATED: Mapping[str, tuple[str, ...]] = {
-    # How long and how big things are, about, and bounds of tests that the page names.
-    "README.md": ("360 s", "60 s"),
-    "docs/contributing/checks.md": ("12", "13", "14", "17", "120 s", "360 s", "480 s"),
-    "docs/errors.md": ("30 s",),
-    "docs/explanation/beyond-one-server.md": ("three", "32", "2.23", "six", "86400 s"),
-    "docs/explanation/forward-only.md": ("86400 s",),
-    "docs/explanation/guarantees.md": ("1", "8 s", "0.02 s", "600 s", "1 s", "60", "503", "20", "five", "six", "eight"),
-    "docs/explanation/transactions-and-locks.md": ("eight", "0.001 s"),
-    "docs/how-to/bigger-keys.md": ("2147483647",),
-    "docs/how-to/delete-old-rows.md": ("86400 s",),
-    "docs/how-to/watch-a-long-migration.md": ("1 s",),
-    "docs/troubleshooting/deadlock.md": ("1 s",),
-    "docs/tutorial.md": ("30 s", "80", "007", "008"),
-    # How many there are of what the page names or shows.
-    "CHANGELOG.md": ("six",),
-    "docs/contributing/change-the-runner.md": ("six",),
-    "docs/contributing/publish.md": ("three",),
-    "docs/explanation/how-a-start-up-migrates.md": ("three", "200"),
-    "docs/how-to/add-a-not-null-column.md": ("four",),
-    "docs/how-to/choose-a-safe-way.md": ("eight",),
-    "docs/how-to/take-over-a-database.md": ("six",),
-    "docs/how-to/use-a-managed-postgresql.md": ("10",),
-    "docs/reference/command-line.md": ("three",),
-    "docs/reference/lock-modes.md": ("four", "eight"),
-    # Fixed by others: an exit status, a status of HTTP, a release of another program.
-    "docs/contributing/decisions.md": ("1.6", "0.01 s"),
-    "docs/contributing/lies.md": ("1", "60 s"),
-    "docs/how-to/deploy-several-replicas.md": ("2", "200"),
-    "docs/how-to/run-in-containers.md": ("503",),
-    "docs/how-to/use-pgbouncer.md": ("1.21",),
-    "docs/reference/backend.md": ("0", "200", "503"),
-    "docs/reference/make.md": ("128",),
 }
 
 
@@ -146,31 +111,35 @@ def check_releases(section: Section) -> Iterator[Finding]:
 
 def blanked(section: Section) -> str:
     """A section's prose with blanks for what is no figure."""
-    text = LITERAL.sub(lambda found: re.sub(r"\S", " ", found[0]), section.prose)
-    return NO_FIGURE.sub(lambda found: " " * len(found[0]), text)
+    return NO_FIGURE.sub(blanks, LITERAL.sub(blank, section.prose))
+
+
+def blanks(found: re.Match[str]) -> str:
+    return " " * len(found[0])
+
+
+def said(section: Section) -> Iterator[tuple[int, str, set[str]]]:
+    """The amounts of time and the other figures of a section: the line, how it is written, and what would show it."""
+    text = RELEASE.sub(blanks, blanked(section))
+    for found in AMOUNT.finditer(text):
+        if found["number"].lower() not in ("a", "an") or LASTS.search(text[: found.start()]):
+            # In code a number may stand without its unit.
+            names = {plainly(found["number"].lower()), f"{seconds(found):g}"} - {"0", "1", "2"}
+            yield section.line_of(found.start()), plain(found[0]), {*names, f"{seconds(found):g} s"}
+            text = text[: found.start()] + blanks(found) + text[found.end() :]
+    for found in FIGURE.finditer(text):
+        if not any((ROOT / "backend/src/db/migrations").glob(f"{plainly(found[0])}_*.py")):
+            yield section.line_of(found.start()), found[0], {plainly(found[0]), found[0].lower()}
 
 
 def check(section: Section) -> Iterator[Finding]:
     """A figure, and an amount of time, is one of the section's blocks."""
-    text = RELEASE.sub(lambda found: " " * len(found[0]), blanked(section))
     shown = "\n".join((section.here, *section.linked(2), constants(section), supported()["Python"][0]))
-    known = numbers(f"{shown} {' '.join(one.title for one in section.top.below())}") | set(STATED.get(section.page, ()))
-    amounts = {seconds(one) for one in AMOUNT.finditer(shown)}
-    bare = numbers(AMOUNT.sub("", shown)) - {"0", "1", "2"}
-    for found in [*AMOUNT.finditer(text)]:
-        if found["number"].lower() in ("a", "an") and not LASTS.search(text[: found.start()]):
-            continue
-        text = text[: found.start()] + " " * len(found[0]) + text[found.end() :]
-        lasts, number = seconds(found), plainly(found["number"])
-        # In code a number may stand without its unit.
-        if not {number, f"{lasts:g}"} & bare and f"{lasts:g} s" not in known and lasts not in amounts:
-            yield _unknown(section, found)
-    for found in FIGURE.finditer(text):
-        figure = plainly(found[0])
-        is_migration = any((ROOT / "backend/src/db/migrations").glob(f"{figure}_*.py"))
-        if not is_migration and not {figure, found[0].lower()} & known:
-            yield _unknown(section, found)
-
-
-def _unknown(section: Section, found: re.Match[str]) -> Finding:
-    return Finding(section.page, section.line_of(found.start()), f"{plain(found[0])!r} is in no block of this section")
+    titles = " ".join(one.title for one in section.top.below())
+    stated = excepted().get(section.page, frozenset())
+    amounts = {f"{seconds(one):g} s" for one in AMOUNT.finditer(shown)} | numbers(AMOUNT.sub("", shown)) | stated
+    figures = numbers(f"{shown} {titles}") | stated
+    for line, text, names in said(section):
+        is_amount = any(name.endswith(" s") for name in names)
+        if not names & (amounts if is_amount else figures):
+            yield Finding(section.page, line, f"{text!r} is in no block of this section")

@@ -11,8 +11,7 @@ from pathlib import Path
 import asyncpg
 
 from prose.code import TARGETS
-from prose.figures import LITERAL
-from prose.sections import ROOT, Finding, Section, everything, handbook, page_shown, plain
+from prose.sections import LITERAL, ROOT, Finding, Section, everything, handbook, page_shown, plain
 from src.db.rehearsal.lock import MODES
 
 # What differs from time to time, or what a reader puts in.

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from handbook.rendering import Renderer
 from prose import figures, literals
-from prose.sections import BESIDE, ROOT, Section, everything, handbook, plain, sections
+from prose.sections import BESIDE, LITERAL, ROOT, Section, everything, handbook, plain, sections
 
 UNTRUE = 1
 
@@ -40,8 +40,8 @@ def removed(start: str) -> set[str]:
 
 def named(sentence: str) -> set[str]:
     """The values that a sentence names: what is in backticks, and its figures."""
-    literal = {plain(found[2]) for found in figures.LITERAL.finditer(sentence)}
-    text = figures.LITERAL.sub("", figures.NO_FIGURE.sub("", sentence))
+    literal = {plain(found[2]) for found in LITERAL.finditer(sentence)}
+    text = LITERAL.sub("", figures.NO_FIGURE.sub("", sentence))
     return {*literal, *(figures.plainly(found[0]) for found in figures.FIGURE.finditer(text))}
 
 

@@ -25,6 +25,7 @@ FENCE = re.compile(r"(?ms)^( *)(`{3,}|~{3,}).*?^\1\2 *$")
 COMMENT = re.compile(r"(?s)<!--.*?-->")
 HEADING = re.compile(r"(#{1,6}) (.*?)(?: *\{ *#([\w-]+) *\})?")
 LINK = re.compile(r"\[(?P<text>(?:[^\[\]]|\[[^\]]*\])+)\]\((?P<page>[^)#\s]*)(?:#(?P<anchor>[\w.-]+))?\)")
+LITERAL = re.compile(r"(?<!`)(`+)(?!`)((?:(?!\n *\n).)+?)(?<!`)\1(?!`)", re.DOTALL)
 SENTENCE = re.compile(r"(?<=[.:?!])\s+(?=[^a-z\s])")
 PARAGRAPH = re.compile(r"\n\s*\n|\n(?=\s*(?:[-*|] ?|\d+\. |: ))")
 

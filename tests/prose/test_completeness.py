@@ -6,22 +6,55 @@ The lists of names come from the code, so that a new name without a page fails h
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from handbook.block import Kind
+from handbook.page import Page
 from handbook.postgres import OWN_SERVER
 from handbook.reading import read, text_of
 from handbook.rendering import Renderer
 from handbook.session import pages_of
 from prose.code import commands, makes, options, targets
-from prose.shown import Shown, shown
 from src.db import errors, migration_runner
 
 ROOT = Path(__file__).resolve().parents[2]
 # Any value that is read from the environment by its name; PATH is the system's, PYTHONPATH is Python's.
 VARIABLE = re.compile(r"""(?:environ(?:\.get\(|\[)|getenv\()["'](?!(?:PYTHON)?PATH\b)(\w+)["']""")
+
+PROMPTS = {Kind.CONSOLE: re.compile(r"[$>] (.*)"), Kind.PYCON: re.compile(r"(?:>>>|\.\.\.) (.*)")}
+
+
+@dataclass(frozen=True, repr=False)
+class Shown:
+    """What the blocks that run show: the commands that are typed, the code that is written, and what is printed."""
+
+    typed: str
+    written: str
+    printed: str
+
+    @property
+    def given(self) -> str:
+        """What a reader gives to a program."""
+        return f"{self.typed}\n{self.written}"
+
+
+def shown(pages: Iterable[Page]) -> Shown:
+    """What the blocks of some pages show, but for those that do not run."""
+    typed: list[str] = []
+    written: list[str] = []
+    printed: list[str] = []
+    for block in (block for page in pages for block in page if block.reason is None and block.kind is not Kind.SHOWN):
+        lines = block.text.split("\n")
+        prompt = PROMPTS.get(block.kind)
+        inputs = [found[1] if (found := prompt.match(line)) else "" for line in lines] if prompt else lines
+        (typed if block.kind in {Kind.CONSOLE, Kind.BASH} else written).append("\n".join(inputs))
+        printed += [line for line, entered in zip(lines, inputs, strict=True) if not entered]
+        printed += [block.output.text] if block.output else []
+    return Shown("\n".join(typed).replace("\\\n", " "), "\n".join(written), "\n".join(printed))
 
 
 def uses(command: str) -> str:

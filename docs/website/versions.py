@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import takewhile
 from typing import Any, TypeAlias
 
@@ -34,12 +34,6 @@ def add_versions(proof: Content, others: Iterable[Content]) -> None:
             for entry, same in takewhile(lambda pair: pair[0]["key"] == pair[1]["key"], pairs):
                 if entry["status"] == "passed":
                     entry["versions"] = sorted({*entry["versions"], *_versions(same, other)}, key=_number)
-
-
-def in_words(versions: Sequence[str]) -> str:
-    """Return versions as a reader lists them: `14.23, 15.19 and 18.6`."""
-    *others, last = versions
-    return f"{', '.join(others)} and {last}" if others else last
 
 
 def shared(entries: Iterable[Mapping[str, Any]]) -> list[str]:

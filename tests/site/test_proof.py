@@ -210,21 +210,6 @@ def test_a_proof_of_an_older_format_is_none(old: object, tmp_path: Path) -> None
     assert stale_pages(tmp_path, {"garden.md": page}) == [page]
 
 
-def test_the_same_proof_gives_the_same_bytes(project: Project) -> None:
-    prove(project)
-    sites = []
-    for name in ("one", "two"):
-        directory = project.directory / name
-        assert project.build("--strict").returncode == 0
-        assert project.finish().returncode == 0
-        (project.directory / "build" / "site").rename(directory)
-        sites.append(
-            {path.relative_to(directory): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
-        )
-    assert sites[0] == sites[1]
-    assert len(sites[0]) >= 3
-
-
 CHANGES = {
     "a title": lambda text: text.replace("garden/beds.py", "garden/paths.py"),
     "a reason": lambda text: text.replace("an hour", "a day"),

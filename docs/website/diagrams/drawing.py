@@ -74,14 +74,3 @@ class Drawing:
 def width_of(text: str) -> float:
     """How wide a line of text is drawn."""
     return len(text) * CHARACTER
-
-
-def listed(words: Iterable[str]) -> str:
-    """Words as a sentence lists them."""
-    *most, last = words
-    return f"{', '.join(most)} and {last}" if most else last
-
-
-def sentence(text: str) -> str:
-    """A text with a full stop, unless it ends with a mark of its own."""
-    return text if text.endswith((".", "?", "!")) else f"{text}."

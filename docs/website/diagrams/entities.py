@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from website.diagrams.drawing import LINE, Drawing, listed, width_of
+from website.diagrams.drawing import LINE, Drawing, width_of
+from website.words import in_words
 
 Row = Mapping[str, str]
 
@@ -196,7 +197,8 @@ def _draw_legend(drawing: Drawing) -> None:
 def description(rows: Sequence[Row]) -> str:
     """What the diagram says, in words."""
     return " ".join(
-        f"{table.name}: {listed(_in_words(column) for column in table.columns)}." for table in tables_of(rows).values()
+        f"{table.name}: {in_words(_in_words(column) for column in table.columns)}."
+        for table in tables_of(rows).values()
     )
 
 

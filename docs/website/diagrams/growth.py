@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from website.diagrams.drawing import LINE, Drawing, listed, width_of
+from website.diagrams.drawing import LINE, Drawing, width_of
+from website.words import in_words
 
 Row = Mapping[str, str]
 
@@ -85,11 +86,11 @@ def description(rows: Sequence[Row]) -> str:
     for migration, tables in history_of(rows).items():
         changes = [
             f"{table} with {_columns(state.columns)}"
-            + (f", which refers to {listed(state.refers_to)}" if state.refers_to else "")
+            + (f", which refers to {in_words(state.refers_to)}" if state.refers_to else "")
             for table, state in tables.items()
             if before.get(table) != state
         ]
         gone = [f"{table} gone" for table in before if table not in tables]
-        sentences.append(f"After {migration}: {listed([*changes, *gone] or ['the same'])}.")
+        sentences.append(f"After {migration}: {in_words([*changes, *gone] or ['the same'])}.")
         before = tables
     return " ".join(sentences)

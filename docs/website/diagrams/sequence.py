@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from website.diagrams.drawing import LINE, Drawing, listed, sentence, width_of
+from website.diagrams.drawing import LINE, Drawing, width_of
+from website.words import in_words
 
 PART = re.compile(r"(?P<name>\w+) = (?P<label>.+)")
 STEP = re.compile(r"(?P<left>\w+)(?: (?P<way>->|<-) (?P<right>\w+))?: (?P<text>.+)")
@@ -140,7 +141,12 @@ def description(lines: Sequence[str]) -> str:
             sentences.append("End of that.")
         elif step.way:
             speaker, hearer = (step.left, step.right) if step.way == "->" else (step.right, step.left)
-            sentences.append(sentence(f"{parts[speaker]} to {parts[hearer]}: {step.text}"))
+            sentences.append(_sentence(f"{parts[speaker]} to {parts[hearer]}: {step.text}"))
         else:
-            sentences.append(sentence(f"{parts[step.left]}: {step.text}"))
-    return f"Between {listed(parts.values())}. {' '.join(sentences)}"
+            sentences.append(_sentence(f"{parts[step.left]}: {step.text}"))
+    return f"Between {in_words(parts.values())}. {' '.join(sentences)}"
+
+
+def _sentence(text: str) -> str:
+    """A text with a full stop, unless it ends with a mark of its own."""
+    return text if text.endswith((".", "?", "!")) else f"{text}."

@@ -6,7 +6,8 @@ from html import escape
 
 from website.marks.block import Blocks
 from website.proof import visible
-from website.versions import in_words, shared
+from website.versions import shared
+from website.words import in_words
 
 
 def line(blocks: Blocks) -> str:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from html import escape
 
 from website.proof import Entry, Proof
-from website.versions import in_words
+from website.words import in_words
 
 PASSED = {"file": "Written as shown, for the blocks below", "data": "Parsed"}
 # Nothing says that what is only shown is only shown, and an output has the mark of the block that printed it.

@@ -10,7 +10,8 @@ from html import escape
 from website.marks import figures
 from website.pages import address, refusal
 from website.proof import Entry, Proof, visible
-from website.versions import in_words, shared
+from website.versions import shared
+from website.words import in_words
 
 ASKED = re.compile(r"<!-- verification: ([\w-]+) -->")
 NOT_RUN = "not run"

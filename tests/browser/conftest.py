@@ -29,13 +29,16 @@ from browser.server import served
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = Path(os.environ.get("SITE", ROOT / "build" / "site"))
-# Zensical's search is another program: it loads its index, this file, with each page, and opens a dialog of its own.
-ZENSICAL = SITE / "search.json"
-material_search = pytest.mark.skipif(ZENSICAL.is_file(), reason="the search of Zensical is another program")
+# Zensical's search is another program than Material's, with an index of its own, this file.
+ZENSICAL = (SITE / "search.json").is_file()
+FIELD = "dialog [role=combobox]" if ZENSICAL else ".md-search__input"
+# What the search has found, each with a link.
+FOUND = "[role=listbox] [role=option]" if ZENSICAL else ".md-search-result__item > a"
 NOT_BUILT = f"{SITE} holds no site: make site builds it."
 PATIENCE = 30_000.0  # milliseconds, for what a page has to do; on a busy machine the search takes some of them
 DESK: ViewportSize = {"width": 1280, "height": 900}
-PHONE: ViewportSize = {"width": 320, "height": 640}
+PHONE: ViewportSize = {"width": 390, "height": 844}
+SMALL_PHONE: ViewportSize = {"width": 320, "height": 640}
 
 
 def pytest_configure() -> None:
@@ -50,6 +53,14 @@ def paths() -> list[str]:
     """The pages of the site by their paths in it; not those that stand in for all addresses that lead elsewhere."""
     pages = (path for path in SITE.rglob("*.html") if 'http-equiv="refresh"' not in path.read_text(encoding="utf-8"))
     return sorted(path.relative_to(SITE).as_posix() for path in pages if path != SITE / "404.html")
+
+
+def search(page: Page, words: str, key: str = "/") -> None:
+    """Turn to the search of a page, and type words when it hears them."""
+    page.keyboard.press(key)
+    expect(page.locator(FIELD)).to_be_focused()
+    page.keyboard.type(words)
+    expect(page.locator(FOUND).first).to_be_visible()
 
 
 @pytest.fixture(scope="session")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, ViewportSize, expect
+from playwright.sync_api import Browser, Page, expect
 
-from browser.conftest import DESK, PATIENCE, paths
+from browser.conftest import DESK, PATIENCE, PHONE, paths
 
-PHONE: ViewportSize = {"width": 390, "height": 844}
 SCREENS = {"desk": DESK, "phone": PHONE}
 SCROLL_BAR = 15  # pixels; the browser that runs the tests lays it over the page
 # The words of a block, or its name, that a button covers.
@@ -51,6 +51,8 @@ TORN = """tables => tables.flatMap((table) => {
 })"""
 SHOWN = "article :is(pre > code, .printed > pre, .md-typeset__scrollwrap, figure.diagram)"
 CLIPPED = "found => found.filter((one) => one.scrollWidth > one.clientWidth + 1).map((one) => one.textContent)"
+
+BROKEN = "found => found.filter((one) => one.getClientRects().length > 1).map((one) => one.textContent)"
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +104,15 @@ def test_the_table_of_a_statement_is_scrolled_and_not_torn(screens: dict[str, Pa
     table = page.locator("article pre > code").filter(has_text="-+-").first
     assert table.evaluate("code => getComputedStyle(code).whiteSpace") == "pre"
     assert table.evaluate("code => code.scrollWidth > code.clientWidth")
+
+
+@pytest.mark.parametrize("path", ["troubleshooting/index.html", "reference/error-index.html", "reference/schema.html"])
+def test_no_word_in_a_table_is_broken_on_a_phone(path: str, screens: dict[str, Page], address: str) -> None:
+    page = screens["phone"]
+    page.goto(address + path)
+    words = page.locator("article td code").filter(has_not_text=re.compile(r"\s"))
+    assert words.count() > 5
+    assert words.evaluate_all(BROKEN) == []
 
 
 def test_a_phone_shows_the_whole_matrix_of_lock_modes(screens: dict[str, Page], address: str) -> None:

@@ -37,7 +37,7 @@ NETWORK |= {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", 
 def of_block(run: Mapping[str, str], home: Path, *programs: Path) -> dict[str, str]:
     """The environment of a block of a page, before it is told of the page's database.
 
-    Args:
+    Arguments:
         run: the environment of the run.
         home: the directory that is HOME.
         programs: directories that come first on PATH.
@@ -56,7 +56,7 @@ def of_block(run: Mapping[str, str], home: Path, *programs: Path) -> dict[str, s
 def of_run(caller: Mapping[str, str], scratch: Path) -> dict[str, str]:
     """The environment of a run, whose files are all below one directory.
 
-    Args:
+    Arguments:
         caller: the environment that the allowed names are taken from.
         scratch: the directory; HOME and TMPDIR are made there.
     """
@@ -76,7 +76,7 @@ def entered(scratch: Path) -> Iterator[None]:
     That is the variables, the umask, and what is done with signals: a script's background, for instance, ignores
     SIGINT, and so would everything that is started there.
 
-    Args:
+    Arguments:
         scratch: the directory for everything that the run writes.
     """
     before, umask = dict(os.environ), os.umask(0o022)

@@ -38,7 +38,7 @@ class Finding:
 def findings_of(pages: Mapping[Path, Page]) -> dict[Path, list[Finding]]:
     """What ruff and squawk find on pages.
 
-    Args:
+    Arguments:
         pages: the pages by their paths.
     """
     python = [snippet for path, page in pages.items() for block in page for snippet in _python_of(path, block)]

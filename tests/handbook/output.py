@@ -135,7 +135,7 @@ def bounded(lines: Sequence[str]) -> list[str]:
 def compare(expected: list[str], actual: list[str]) -> Comparison:
     """Align expected with actual lines so that as few as can be differ.
 
-    Args:
+    Arguments:
         expected: the lines that the page shows, which may hold `...`.
         actual: the lines that were printed.
     """

@@ -8,13 +8,14 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from handbook.block import Kind
 from handbook.items import LENIENT_PROPERTY, PROOF_PROPERTY, UPDATE_PROPERTY, BlockItem, PageFile
 from handbook.postgres import Postgres
-from handbook.proof import PROOF
+from handbook.proof import PROBLEM, PROOF, Entries, read_proof, updated, write_json
 from handbook.rendering import Renderer
 from handbook.run import Status
 from handbook.session import HANDBOOK, Handbook, default_workers, pages_of
@@ -108,38 +109,51 @@ class Reporter:
     def __init__(self, handbook: Handbook) -> None:
         self.handbook = handbook
         self.left_out = len(handbook.left_out)  # counted before this run has proven anything
+        self.ran: dict[str, Entries] = {}
         self.lenient: list[str] = []
+        self.updates: dict[str, str] = {}
+        self.proof = ""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         page = report.nodeid.split("::")[0]
         for name, value in report.user_properties:
             if report.when == "call" and name == PROOF_PROPERTY:
-                self.handbook.record.add(page.removeprefix(f"{DOCS}/"), value)  # type: ignore[arg-type]
+                entries: Any = value
+                ran = self.ran.setdefault(page.removeprefix(f"{DOCS}/"), {})
+                ran.update({entry["id"]: entry for entry in entries})
             elif report.when == "call" and name == LENIENT_PROPERTY:
                 self.lenient.append(str(value))
             elif report.when == "teardown" and name == UPDATE_PROPERTY:
-                self.handbook.updates[page] = str(value)
+                self.updates[page] = str(value)
 
     def pytest_sessionfinish(self) -> None:
-        self.proof = self.handbook.write_proof()
+        """Write the proof of what this session ran, unless it has asked for no page."""
+        handbook = self.handbook
+        if not self.ran or handbook.updating:
+            return
+        blocks = [entry for entries in self.ran.values() for entry in entries.values()]
+        has_run = {Status.PASSED.value, Status.FAILED.value}
+        is_run = any(entry["kind"] != PROBLEM and entry["status"] in has_run for entry in blocks)
+        version = handbook.server.version if is_run else None
+        path = handbook.project / handbook.config.getoption("proof")
+        before = read_proof(path)
+        proof = updated(handbook.project, before, self.ran, handbook.pages, handbook.page)
+        write_json(path, {"postgresql": version or before.get("postgresql"), **proof})
+        counts = Counter(entry["status"] for entry in blocks if entry["kind"] != Kind.OUTPUT.value)
+        total = ", ".join(f"{counts[status.value]} {status.value}" for status in Status if counts[status.value])
+        on = f" on PostgreSQL {version}" if version else ""
+        self.proof = f"{total}{on}; proof in {os.path.relpath(path, handbook.project)}"
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        for path, summary in sorted(self.handbook.updates.items()):
+        for path, summary in sorted(self.updates.items()):
             terminalreporter.write_line(f"{path}: {summary}")
         if self.left_out:
             terminalreporter.write_line(f"handbook: {self.left_out} pages are as they were when they were proven")
-        if self.proof is not None:
-            counts = Counter(
-                entry["status"] for entry in self.handbook.record.blocks if entry["kind"] != Kind.OUTPUT.value
-            )
-            total = ", ".join(f"{counts[status.value]} {status.value}" for status in Status if counts[status.value])
-            file, version = self.proof
-            on = f" on PostgreSQL {version}" if version else ""
-            name = os.path.relpath(file, self.handbook.project)
+        if self.proof:
             if self.lenient:
                 places = ", ".join(sorted(self.lenient))
                 terminalreporter.write_line(f"handbook: {len(self.lenient)} go on after an error: {places}")
-            terminalreporter.write_line(f"handbook: {total}{on}; proof in {name}")
+            terminalreporter.write_line(f"handbook: {self.proof}")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

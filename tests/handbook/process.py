@@ -176,6 +176,9 @@ class Process:
             if output is not None and os.fstat(output).st_size > MOST_WRITTEN:
                 reason = f"printed more than {MOST_WRITTEN >> 20} MB"
             if reason is not None:
+                with suppress(psutil.Error):  # a program, which it waits for
+                    for child in psutil.Process(self.pid).children():
+                        child.kill()
                 self.kill()
                 raise ProcessError(reason)
         return self._read()

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,67 +23,53 @@ PROBLEM = "problem"
 WITH_OUTPUT = {Kind.PYTHON, Kind.SQL, Kind.BASH}
 
 
-@dataclass
-class Record:
-    """The proof of a run, page by page.
+Entries = dict[str, dict[str, Any]]
+"""What the proof holds of some blocks of a page, by their ids."""
+
+
+def updated(
+    project: Path,
+    before: Mapping[str, Any],
+    ran: Mapping[str, Entries],
+    pages: Mapping[str, Path],
+    read: Callable[[Path], Page],
+) -> dict[str, Any]:
+    """A proof brought up to date with a run: what an earlier one has shown of blocks that this one left alone is kept.
 
     Arguments:
         project: the checkout.
-        proof: the proof file, seen from the checkout.
+        before: the proof.
+        ran: by the path of a page below docs, what this run has shown of its blocks, as `entries_of` makes it.
+        pages: the files of every page of the handbook, by their paths below docs; the proof holds no others.
+        read: reads a page. It is asked for those that ran or have changed since the last proof, and no others.
     """
+    code = code_digest(project)
+    digests, entries = {}, {}
+    for name, file in sorted(pages.items()):
+        known, now = before.get("pages", {}).get(name, []), ran.get(name, {})
+        # What a page was when it last ran whole; a run of one of its blocks, or of another page, leaves that alone.
+        digests[name] = before.get("digests", {}).get(name)
+        digest = _digests(file, code)
+        if not now and digests[name] == digest:
+            entries[name] = known
+            continue
+        page = read(file)
+        entries[name] = _merge(page, known, now)
+        if ids_of(page) <= now.keys():
+            digests[name] = digest
+    return {
+        "commit": _commit(project),
+        "digests": {name: digest for name, digest in digests.items() if digest},
+        "pages": entries,
+    }
 
-    project: Path
-    proof: Path = PROOF
-    pages: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
 
-    def add(self, page: str, entries: list[dict[str, Any]]) -> None:
-        """Add what became of some blocks of a page.
-
-        Arguments:
-            page: its path below docs, as the site names it.
-            entries: one for each block, as `entries_of` makes them.
-        """
-        self.pages.setdefault(page, {}).update({entry["id"]: entry for entry in entries})
-
-    @property
-    def blocks(self) -> list[dict[str, Any]]:
-        return [entry for entries in self.pages.values() for entry in entries.values()]
-
-    def write(self, postgresql: str | None, pages: Mapping[str, Path], read: Callable[[Path], Page]) -> Path:
-        """Write the proof, with what an earlier run has shown of blocks that this one did not touch.
-
-        Arguments:
-            postgresql: the server's version, where one was used.
-            pages: the files of every page of the handbook, by their paths below docs; the proof holds no others.
-            read: reads a page. It is asked for those that ran or have changed since the last proof, and no others.
-        """
-        path = self.project / self.proof
-        before = read_proof(path)
-        code = code_digest(self.project)
-        digests, entries = {}, {}
-        for name, file in sorted(pages.items()):
-            known, ran = before.get("pages", {}).get(name, []), self.pages.get(name, {})
-            # What a page was when it last ran whole; a run of one of its blocks, or of another page, leaves that alone.
-            digests[name] = before.get("digests", {}).get(name)
-            digest = _digests(file, code)
-            if not ran and digests[name] == digest:
-                entries[name] = known
-                continue
-            page = read(file)
-            entries[name] = _merge(page, known, ran)
-            if ids_of(page) <= ran.keys():
-                digests[name] = digest
-        proof = {
-            "postgresql": postgresql or before.get("postgresql"),
-            "commit": _commit(self.project),
-            "digests": {name: digest for name, digest in digests.items() if digest},
-            "pages": entries,
-        }
-        path.parent.mkdir(exist_ok=True)
-        draft = path.with_suffix(f".{os.getpid()}")
-        draft.write_text(json.dumps(proof, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        draft.replace(path)
-        return path
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a file of JSON whole, or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(f".{os.getpid()}")
+    draft.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    draft.replace(path)
 
 
 def read_proof(path: Path) -> dict[str, Any]:
@@ -120,7 +105,7 @@ def _digests(page: Path, code: str) -> dict[str, str]:
     return {"page": page_digest(page), "code": code}
 
 
-def _merge(page: Page, before: list[dict[str, Any]], now: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+def _merge(page: Page, before: list[dict[str, Any]], now: Entries) -> list[dict[str, Any]]:
     """A page's entries: this run's, an earlier run's where this one has none, and the blocks that are only shown."""
     ids = ids_of(page)
     entries = {entry["id"]: entry for entry in before if entry["id"] in ids} | now

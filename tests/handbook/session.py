@@ -16,10 +16,9 @@ from handbook.document import CONFIGURATION, PageDocument
 from handbook.lint import Finding, findings_of
 from handbook.page import Page
 from handbook.postgres import OWN_SERVER, DatabaseError, Postgres, serve, serve_alone
-from handbook.proof import PROBLEM, Record, stale_pages
-from handbook.reading import read, text_of
+from handbook.proof import stale_pages
 from handbook.rendering import Renderer
-from handbook.run import PageRun, Status
+from handbook.run import PageRun
 from handbook.update import update
 from handbook.workshop import DOCS, Workshop
 
@@ -48,10 +47,8 @@ class Handbook:
         self.config = config
         self.project = config.rootpath
         self.docs = self.project / DOCS
-        self.record = Record(self.project, config.getoption("proof"))
         self.documents: dict[Path, PageDocument] = {}
         self.sybil = HandbookSybil(parsers=[])
-        self.updates: dict[str, str] = {}
         self.last_page: Path | None = None
         self._resources = ExitStack()
 
@@ -131,22 +128,9 @@ class Handbook:
         run.close()
         return update(document, run, self.renderer, self.workshop) if self.updating else None
 
-    def write_proof(self) -> tuple[Path, str | None] | None:
-        """Write the proof of what this session ran, unless it has asked for no page.
-
-        Returns:
-            Its file, and the version of PostgreSQL that blocks ran on, if any did.
-        """
-        if not self.record.pages or self.updating:
-            return None
-        has_run = {Status.PASSED.value, Status.FAILED.value}
-        ran = any(entry["kind"] != PROBLEM and entry["status"] in has_run for entry in self.record.blocks)
-        version = self.server.version if ran else None
-        return self.record.write(version, self.pages, self._page), version
-
-    def _page(self, path: Path) -> Page:
-        document = self.documents.get(path)
-        return document.page if document else read(text_of(path), self.renderer)
+    def page(self, path: Path) -> Page:
+        """A page as it is read, whether this session tests it or not."""
+        return (self.documents.get(path) or PageDocument(path, self.renderer)).page
 
     def close(self) -> None:
         for document in self.documents.values():

@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from handbook.proof import write_json
 from handbook.workshop import DOCS
 from lies.verdict import Fate, Verdict
 from lies.worker import PageReport
-from trials.figures import percent, row, write
+from trials.figures import percent, row
 from website.marks.figures import LIES
 
 REPORT = Path("build") / "lies.json"
@@ -63,7 +64,7 @@ def write_report(path: Path, reports: Mapping[str, PageReport], seconds: float) 
         }
         for name, report in sorted(reports.items())
     }
-    write(path, {"seconds": seconds, "pages": pages})
+    write_json(path, {"seconds": seconds, "pages": pages})
 
 
 def _told(verdict: Verdict) -> dict[str, Any]:
@@ -89,4 +90,4 @@ def record(project: Path, reports: Mapping[str, PageReport], of: int) -> None:
         "caught": total["caught"],
         "free": total["samples"],
     }
-    write(project / LIES, figures)
+    write_json(project / LIES, figures)

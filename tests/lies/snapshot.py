@@ -20,7 +20,7 @@ class Snapshot:
     """
 
     def __init__(self, workspace: Workspace, workshop: Workshop) -> None:
-        self.workspace, self._workshop = workspace, workshop
+        self.workspace, self.workshop = workspace, workshop
         self._files = tempfile.mkdtemp(dir=workspace.postgres.scratch)
         self._database = f"{workspace.database}_copy"
         copy_files(workspace.directory, Path(self._files))
@@ -29,9 +29,9 @@ class Snapshot:
     def bring_back(self) -> list[str]:
         """End what runs, and undo what was done to files and databases; return what stays changed on the server."""
         workspace, postgres = self.workspace, self.workspace.postgres
-        self._workshop.stop(workspace)
+        self.workshop.stop(workspace)
         postgres.drop(workspace.database)
-        changed = self._workshop.restore()
+        changed = self.workshop.restore()
         postgres.copy(self._database, workspace.database)
         shutil.rmtree(workspace.directory)
         copy_files(Path(self._files), workspace.directory)

@@ -15,7 +15,7 @@ from pathlib import Path
 from sybil import Document, Example, Region
 
 from handbook.block import Block
-from handbook.document import EVALUATORS
+from handbook.document import EVALUATORS, PageDocument
 from handbook.output import Expected
 from handbook.run import Outcome, PageRun
 from handbook.workshop import Workshop
@@ -45,28 +45,11 @@ class Course:
     failure: str | None = None
 
 
-@dataclass(frozen=True)
-class Subject:
-    """A page that lies are told about.
-
-    Arguments:
-        path: its file.
-        database: what its database starts with.
-        blocks: those that are tested.
-        workshop: makes its workspaces.
-    """
-
-    path: Path
-    database: str
-    blocks: Sequence[Block]
-    workshop: Workshop
-
-
 class Observation(PageRun):
     """A run of a page as it is, which keeps its course."""
 
-    def __init__(self, document: Document, subject: Subject) -> None:
-        super().__init__(document, subject.database, lambda: subject.workshop)
+    def __init__(self, document: PageDocument, workshop: Workshop) -> None:
+        super().__init__(document, document.page.database, lambda: workshop)
         self.course = Course()
 
     def check(self, block: Block, expected: Expected, actual: Sequence[str]) -> None:
@@ -87,8 +70,8 @@ class Observation(PageRun):
 class Attempt(PageRun):
     """A run of a page from a snapshot on, which gives its blocks less time."""
 
-    def __init__(self, document: Document, subject: Subject, snapshot: Snapshot, course: Course) -> None:
-        super().__init__(document, subject.database, lambda: subject.workshop)
+    def __init__(self, document: Document, snapshot: Snapshot, course: Course) -> None:
+        super().__init__(document, "", lambda: snapshot.workshop)
         self.workspace = snapshot.workspace
         self._snapshot, self._course = snapshot, course
 
@@ -100,29 +83,30 @@ class Attempt(PageRun):
         return self._snapshot.bring_back()
 
 
-def observe(subject: Subject) -> Course:
+def observe(document: PageDocument, workshop: Workshop) -> Course:
     """Run a page as it is."""
-    run = Observation(_document(subject, subject.blocks), subject)
+    run = Observation(document, workshop)
     run.advance()
     run.close()
     return run.course
 
 
-def judged(lies: Sequence[Lie], subject: Subject, course: Course) -> Iterator[Verdict]:
+def judged(lies: Sequence[Lie], document: PageDocument, workshop: Workshop, course: Course) -> Iterator[Verdict]:
     """What becomes of lies about a page that is run with each of them, in the order of its blocks.
 
     Arguments:
         lies: about the page.
-        subject: the page.
+        document: the page.
+        workshop: makes its workspace.
         course: how it runs as it is.
     """
-    blocks, workshop = subject.blocks, subject.workshop
-    workspace = workshop.open(subject.path, subject.database)
+    blocks: list[Block] = [example.parsed for example in document.examples()]
+    workspace = workshop.open(Path(document.path), document.page.database)
     snapshot, first = Snapshot(workspace, workshop), 0
 
     def advanced(blocks: Sequence[Block], until: Block | None = None) -> Attempt:
         snapshot.bring_back()
-        run = Attempt(_document(subject, blocks), subject, snapshot, course)
+        run = Attempt(_document(document.path, blocks), snapshot, course)
         run.advance(until)
         return run
 
@@ -141,8 +125,8 @@ def judged(lies: Sequence[Lie], subject: Subject, course: Course) -> Iterator[Ve
         workshop.close_page(workspace)
 
 
-def _document(subject: Subject, blocks: Sequence[Block]) -> Document:
-    document = Document(" " * len(blocks), str(subject.path))
+def _document(path: str, blocks: Sequence[Block]) -> Document:
+    document = Document(" " * len(blocks), path)
     for number, block in enumerate(blocks):
         document.add(Region(number, number + 1, parsed=block, evaluator=EVALUATORS[block.kind]))
     return document

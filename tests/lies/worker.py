@@ -8,15 +8,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from handbook.block import Kind
-from handbook.document import CONFIGURATION
+from handbook.document import CONFIGURATION, PageDocument
 from handbook.postgres import serve_alone
-from handbook.reading import read, text_of
 from handbook.rendering import Renderer
 from handbook.workshop import DOCS, Workshop
 from lies.kinds import is_told, lies_of
 from lies.linted import linted
-from lies.trial import Subject, judged, observe
+from lies.trial import judged, observe
 from lies.verdict import Verdict, compared, dots, is_about_output
 
 
@@ -77,20 +75,18 @@ class Worker:
         return report
 
     def _judge(self, report: PageReport) -> None:
-        path = self.project / DOCS / report.name
-        page = read(text_of(path), self.renderer)
+        document = PageDocument(self.project / DOCS / report.name, self.renderer)
+        page = document.page
         report.dots = dots([block for block in page if is_told(block)])
         if page.problems:
             report.failure = f"line {page.problems[0].line}: {page.problems[0].message}"
             return
-        blocks = [block for block in page if block.kind is not Kind.SHOWN]
-        subject = Subject(path, page.database, blocks, self.workshop)
-        course = observe(subject)
+        course = observe(document, self.workshop)
         report.failure = course.failure
         if report.failure is None:
             lies = lies_of(report.name, page)
             run = [lie for lie in lies if self.run_output or not is_about_output(lie)]
-            verdicts = linted(list(judged(run, subject, course)))
+            verdicts = linted(list(judged(run, document, self.workshop, course)))
             if not self.run_output:
                 verdicts += [compared(lie, course.printed[lie.block.id]) for lie in lies if is_about_output(lie)]
             report.verdicts = sorted(verdicts, key=lambda verdict: verdict.lie.line)

@@ -13,13 +13,14 @@ from functools import partial
 from pathlib import Path
 
 from handbook.postgres import serve_alone
+from handbook.proof import write_json
 from mutants.bench import Bench, Finding, Trial, copy_checkout
 from mutants.mutant import Mutant, mutants_of, statement_lines
 from mutants.reach import Reach, ReachError, record
 from mutants.report import REPORT, Report, survivor
 from mutants.reviewed import ReviewError, read_reviews
 from trials.branch import BranchError, changed_lines
-from trials.figures import say, write
+from trials.figures import say
 from trials.pool import WorkerError, results
 
 SOURCE = Path("backend") / "src"
@@ -64,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report = Report(findings, reviews, postgresql, len(sources(project)), options.tests)
     report.write(project / REPORT)
     if options.record:
-        write(project / FIGURES, report.figures())
+        write_json(project / FIGURES, report.figures())
     say("", *report.lines(), "", f"{time.monotonic() - start:.0f} s; the report is {REPORT}")
     say(*(f"on the list of reviewed mutants, and no longer made: {' | '.join(name)}" for name in outdated))
     return FAILED if report.left or report.noticed_reviews() or outdated else PASSED

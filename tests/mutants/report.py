@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from handbook.proof import write_json
 from mutants.bench import Finding, Verdict
 from mutants.mutant import Mutant
-from trials.figures import percent, row, write
+from trials.figures import percent, row
 
 REPORT = Path("build") / "mutants.json"
 COLUMNS = ("mutants", "noticed", "reviewed", "left")
@@ -81,7 +82,7 @@ class Report:
             | {"tests": finding.count, "seconds": finding.seconds}
             for mutant, finding in self.findings.items()
         ]
-        write(path, {"postgresql": self.postgresql, "mutants": mutants})
+        write_json(path, {"postgresql": self.postgresql, "mutants": mutants})
 
     def figures(self) -> dict[str, Any]:
         """The figures that the handbook shows, the files that they are about, and what is left."""

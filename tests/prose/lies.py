@@ -14,10 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from handbook.proof import write_json
 from prose import checks, figures, pictures, references, tables
 from prose.sections import LINK, ROOT, Finding, Section, handbook
 from prose.table import TABLE
-from trials.figures import percent, row, say, write
+from trials.figures import percent, row, say
 from website.marks.figures import PROSE
 
 PAIRS = (
@@ -137,7 +138,7 @@ def main() -> None:
     total = {"lies": told.total(), "caught": caught.total()}
     say(row(widths, "all", *total.values(), percent(total["caught"], total["lies"])))
     if options.record and not wanted:
-        write(ROOT / Path(PROSE), {"date": datetime.now(UTC).strftime("%Y-%m-%d"), **total})
+        write_json(ROOT / Path(PROSE), {"date": datetime.now(UTC).strftime("%Y-%m-%d"), **total})
 
 
 if __name__ == "__main__":

@@ -1,13 +1,9 @@
-"""What is told: lines and tables for people, files for programs."""
+"""What is told to people: lines and tables."""
 
 from __future__ import annotations
 
-import json
-import os
 import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 
 def say(*lines: str) -> None:
@@ -25,11 +21,3 @@ def row(widths: Sequence[int], name: str, *values: object) -> str:
 def percent(part: int, whole: int) -> str:
     """A share that says 100 only if it is that."""
     return f"{10000 * part // whole / 100:.2f} %" if whole else "none"
-
-
-def write(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a file of JSON whole, or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(f".{os.getpid()}")
-    draft.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    draft.replace(path)

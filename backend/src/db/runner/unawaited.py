@@ -50,8 +50,8 @@ class Unawaited:
 
 
 def tasks_of(path: Path, conn: Connection) -> Iterator[asyncio.Task[object]]:
-    """Yield the tasks that have not ended: of a file or of one beside it, and of the connection's own methods."""
-    for task in asyncio.all_tasks():
+    """Yield the other tasks that have not ended: of a file or of one beside it, and of the connection's own methods."""
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
         frame = getattr(task.get_coro(), "cr_frame", None)
         if frame and (_is_beside(path, frame.f_code.co_filename) or frame.f_locals.get("self") is conn):
             yield task

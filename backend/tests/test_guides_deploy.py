@@ -77,7 +77,7 @@ async def deployer(migrated_url: str) -> AsyncIterator[Deployer]:
     ("right", "fails"),
     [
         ("CONNECT ON DATABASE", "PM13: permission denied for database"),
-        ("USAGE ON SCHEMA public", "PM15: it is in the schema public, where the search_path"),
+        ("USAGE ON SCHEMA public", "PM15: it is in the schema public, which the role \\w+ has no right to use"),
         ("CREATE ON SCHEMA public", "PM07: permission denied for schema public"),
         ("SELECT ON schema_migrations", "PM15: permission denied for table schema_migrations"),
         ("INSERT ON schema_migrations", "PM15: permission denied for table schema_migrations"),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from unittest.mock import AsyncMock, MagicMock, call, patch
 
 import asyncpg
@@ -704,6 +705,24 @@ async def test_a_task_that_is_not_awaited_is_an_error(
     assert await get_applied_migrations(conn) == ALL
     assert await conn.fetchval("SELECT to_regclass('a')") is None
     await conn.close()
+
+
+async def test_a_task_of_a_loop_that_makes_its_own(migrated_url: str, write: Write, tmp_path: Path) -> None:
+    made: list[object] = []
+
+    def make(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> Any:
+        made.append(coroutine)
+        return asyncio.Task(coroutine, loop=loop, **options)
+
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(make)
+    write("007_a.py", "import asyncio\n\nasync def up(conn):\n    await asyncio.create_task(asyncio.sleep(0))\n")
+    try:
+        assert await run_migrations(migrated_url, directory=tmp_path) == ["007"]
+        assert loop.get_task_factory() is make
+        assert made
+    finally:
+        loop.set_task_factory(None)
 
 
 async def test_another_warning_of_a_migration_is_a_warning(migrated_url: str, write: Write, tmp_path: Path) -> None:

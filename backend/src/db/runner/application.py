@@ -18,7 +18,7 @@ from .lock import keep_lock
 from .redaction import described
 from .session import is_lost, is_session, settings
 from .statements import Statements
-from .unawaited import Unawaited, tasks_of
+from .unawaited import Unawaited
 
 logger = logging.getLogger("src.db.migration_runner")
 
@@ -95,7 +95,7 @@ async def run_up(conn: Connection, migration: Migration) -> None:
         MigrationCodeError: it has left some.
     """
     await migration.up(conn)
-    if left := [*tasks_of(migration.path, conn)]:
+    if left := Unawaited.tasks_left(migration.path, conn):
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)

@@ -12,7 +12,7 @@ async def nothing() -> None:
     """Be thrown away."""
 
 
-def test_blocks_that_overlap_share_the_place_of_warnings() -> None:
+async def test_blocks_that_overlap_share_the_place_of_warnings() -> None:
     with Unawaited() as outer:
         with Unawaited() as inner:
             _ = nothing()

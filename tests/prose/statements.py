@@ -14,7 +14,7 @@ from prose.sections import Finding, Section, handbook, plain
 from src.db.rehearsal.lock import MODES
 
 STATEMENTS = Path(__file__).with_name("statements.md")
-ENTRY = re.compile(r"(?m)^- (\S+):\s")
+SHOWN_BY = re.compile(r"(?m)^## (\S+)$")
 WORD = re.compile(r"\w[\w'/-]*")
 # Where a link leads to is not read, nor what sets a word apart.
 NOT_READ = re.compile(r"\]\([^)]*\)|\]\[[^\]]*\]|[`*]")
@@ -27,7 +27,7 @@ TURNS = (
     "stronger weaker strongest weakest strong weak longer shorter second seconds minute minutes hour hours half",
     "transaction session statement server database applied recorded pending ready health error warning",
     "succeeds fails succeeded failed with without inside outside above below both either neither valid invalid",
-    "refuses allows",
+    "refuses allows does do did keep commit lose release hold stay leave undo roll try tries start stop fail succeed",
 )
 TURNING = frozenset(" ".join(TURNS).split())
 # A statement of so few words may be said of something else; so many places are turned at once.
@@ -48,12 +48,11 @@ END = re.compile(r"[.:] ")
 @cache
 def statements() -> Mapping[str, tuple[str, str]]:
     """The words of what is said, each with how it is written and what shows it: a test, or the blocks of a page."""
-    _, *parts = ENTRY.split(STATEMENTS.read_text(encoding="utf-8"))
+    _, *parts = SHOWN_BY.split(STATEMENTS.read_text(encoding="utf-8"))
     return {
-        words(said): (said, shown_by)
+        words(said): (plain(said), shown_by)
         for shown_by, text in zip(parts[::2], parts[1::2], strict=True)
-        for said in re.split(r"[.;] |[.;]\Z", plain(text))
-        if said
+        for said in text.split("\n- ")[1:]
     }
 
 

@@ -61,7 +61,9 @@ def copy_checkout(project: Path, target: Path, *, landed: bool) -> None:
 
 def copy_files(source: Path, target: Path) -> None:
     """Copy the files of a directory to another, each as it is: a server does not start on files of another account."""
-    subprocess.run(["cp", "-a", f"{source}/.", str(target)], check=True)
+    # With an environment of its own: another thread may be changing that of this process, which is then no longer where
+    # a program that inherits it looks for it.
+    subprocess.run(["cp", "-a", f"{source}/.", str(target)], env={"PATH": os.environ["PATH"]}, check=True)
 
 
 def settle(directory: Path) -> None:

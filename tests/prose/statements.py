@@ -135,11 +135,8 @@ def _turned(said: str, sentence: str) -> str:
     changed = [{*one[a:b], *other[c:d]} for kind, a, b, c, d in steps if kind != "equal"]
     part = " ".join(other[steps[0][3] : steps[-1][4]])
     turns = 0 < len(changed) <= AT_ONCE and all(some <= TURNING or all(map(str.isdigit, some)) for some in changed)
-    return (
-        part
-        if turns and steps[0][0] != "delete" != steps[-1][0] and not any(part in known for known in statements())
-        else ""
-    )
+    whole = turns and "delete" not in (steps[0][0], steps[-1][0])
+    return part if whole and not any(part in known for known in statements()) else ""
 
 
 def check_locks(section: Section) -> Iterator[Finding]:

@@ -32,7 +32,7 @@ import asyncpg
 
 async def up(conn: asyncpg.Connection) -> None:
     # await conn.execute("ALTER TABLE plants ADD COLUMN IF NOT EXISTS location text")
-    raise NotImplementedError("{unfinished}")
+    raise RuntimeError("{unfinished}")
 '''
 
 

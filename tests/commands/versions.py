@@ -23,7 +23,6 @@ from handbook.postgres import ADDRESS, OWN_SERVER, serve
 from handbook.proof import PROOF, read_proof
 from handbook.reading import text_of
 from handbook.rendering import Renderer
-from prose.sections import sections
 from src.db.server import ServerError
 
 LOCKS = Path("requirements")
@@ -137,10 +136,16 @@ def failures(project: Path, version: str, pages: Sequence[str]) -> dict[Path, in
 
 def tells(project: Path, page: Path, line: int, version: str) -> bool:
     """Whether the section of a block, which is named by its line, says that something differs on a version."""
-    found = sections(page.name, text_of(page), Renderer(project / "mkdocs.yml"))
-    section = max((one for one in found if one.line <= line), key=lambda one: one.line)
-    told = rf"\bOn PostgreSQL (\d+(, and|,| and) )*{version}\b"
-    return bool(re.search(told, " ".join(section.prose.split())))
+    text = text_of(page)
+    blocks = Renderer(project / "mkdocs.yml").render(text).inside
+    # Comments keep their line ends, which count the lines.
+    shown = re.sub(r"(?s)<!--.*?-->", lambda found: "\n" * found[0].count("\n"), text)
+    prose = [(number, words) for number, words in enumerate(shown.split("\n"), 1) if number not in blocks]
+    heads = [number for number, words in prose if words.startswith("#")]
+    start = max((number for number in heads if number < line), default=0)
+    end = min((number for number in heads if number > line), default=len(text))
+    section = " ".join(words for number, words in prose if start <= number < end)
+    return bool(re.search(rf"\bOn PostgreSQL (\d+(, and|,| and) )*{version}\b", section))
 
 
 def say(text: str) -> None:

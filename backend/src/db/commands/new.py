@@ -16,7 +16,8 @@ UNFINISHED = "this migration is still the template: write its statements, and de
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _LONGEST = 60
 
-# It ends in an error on purpose: `seal` refuses, and the runner does not apply, what nobody has written yet.
+# It ends in NotImplementedError on purpose, Python's error for what is still to be written: `seal` refuses, and the
+# runner does not apply, a file that nobody has filled in.
 _TEMPLATE = '''"""{title}."""
 
 import asyncpg
@@ -32,7 +33,7 @@ import asyncpg
 
 async def up(conn: asyncpg.Connection) -> None:
     # await conn.execute("ALTER TABLE plants ADD COLUMN IF NOT EXISTS location text")
-    raise RuntimeError("{unfinished}")
+    raise NotImplementedError("{unfinished}")
 '''
 
 
